@@ -1,0 +1,136 @@
+"""The regressor of both modalities: one standardiser, one support vector regressor for each of arousal and
+valence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import lstsq
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR, LinearSVR
+
+from edge_emotion.errors import UsageError
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A fitted RBF expansion ``sum_i weights_i exp(-gamma |z - supports_i|^2) + intercept`` on standardised
+    rows.
+    """
+
+    supports: F64
+    weights: F64
+    gamma: float
+    intercept: float
+
+    def predict(self, z: F64) -> F64:
+        """Values at the rows of ``z``, shape (n,)."""
+        values: F64 = rbf_kernel(z, self.supports, gamma=self.gamma) @ self.weights + self.intercept
+        return values
+
+
+class AffectSVR(RegressorMixin, BaseEstimator):
+    """Arousal and valence from one feature vector.
+
+    Parameters
+    ----------
+    arousal, valence
+        Unfitted ``SVR`` (RBF) or ``LinearSVR``; cloned at `fit`.
+    budget
+        At most so many support vectors for a dimension; ``None`` keeps all. A larger expansion is replaced by
+        a *reduced set*: ``budget`` k-means centres of its support vectors, weighted by ridge least squares so
+        that the short expansion follows the full one on the training rows (our choice; after Burges 1996,
+        "Simplified support vector decision rules").
+    seed
+        Of k-means.
+
+    Attributes
+    ----------
+    scaler_
+        ``StandardScaler`` of the training rows.
+    regressors_
+        For arousal and valence a `Kernel` or a fitted ``LinearSVR``, on standardised rows.
+    """
+
+    def __init__(
+        self,
+        arousal: SVR | LinearSVR,
+        valence: SVR | LinearSVR,
+        budget: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.arousal = arousal
+        self.valence = valence
+        self.budget = budget
+        self.seed = seed
+
+    def fit(self, X: ArrayLike, Y: ArrayLike, weight: ArrayLike | None = None) -> AffectSVR:
+        """Fit on rows ``X`` (n, d) and ratings ``Y`` (n, 2), optionally weighted (n,)."""
+        x, y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
+        if y.ndim != 2 or y.shape[1] != 2 or len(x) != len(y):
+            raise UsageError(
+                f"ratings must have the shape ({len(x)}, 2): arousal and valence; they have {y.shape}"
+            )
+        self.scaler_ = StandardScaler().fit(x)
+        z = self.scaler_.transform(x)
+        self.regressors_ = [
+            self._fit_one(clone(estimator), z, y[:, k], weight)
+            for k, estimator in enumerate((self.arousal, self.valence))
+        ]
+        return self
+
+    @classmethod
+    def of(cls, scaler: StandardScaler, regressors: Sequence[SVR | LinearSVR]) -> AffectSVR:
+        """Wrap an already fitted standardiser and the fitted regressors of arousal and valence on its
+        output.
+        """
+        model = cls(*regressors)
+        model.scaler_ = scaler
+        model.regressors_ = [r if isinstance(r, LinearSVR) else _kernel(r) for r in regressors]
+        return model
+
+    def predict(self, X: ArrayLike) -> F64:
+        """Arousal and valence (n, 2) of rows (n, d), in float64, not clipped."""
+        z = self.scaler_.transform(np.asarray(X, np.float64))
+        return np.stack([regressor.predict(z) for regressor in self.regressors_], axis=1)
+
+    def _fit_one(self, estimator: Any, z: F64, y: F64, weight: ArrayLike | None) -> Kernel | LinearSVR:
+        estimator.fit(z, y, sample_weight=weight)
+        if isinstance(estimator, LinearSVR):
+            return estimator
+        full = _kernel(estimator)
+        if self.budget is None or len(full.supports) <= self.budget:
+            return full
+        return reduced_set(full, z, self.budget, self.seed)
+
+
+def reduced_set(full: Kernel, z: F64, count: int, seed: int) -> Kernel:
+    """Follow ``full`` on the rows ``z`` with ``count`` support vectors."""
+    means = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=4096).fit(full.supports)
+    centres = means.cluster_centers_.astype(np.float64)
+    gram = rbf_kernel(z, centres, gamma=full.gamma)
+    ridge = np.sqrt(1e-6 * len(z)) * np.eye(count)  # keeps the weights small enough for float32
+    target = np.concatenate([full.predict(z) - full.intercept, np.zeros(count)])
+    weights = lstsq(np.concatenate([gram, ridge]), target, check_finite=False)[0]
+    return Kernel(centres, weights, full.gamma, full.intercept)
+
+
+def _kernel(fitted: SVR) -> Kernel:
+    if fitted.kernel != "rbf":
+        raise UsageError(f"kernel {fitted.kernel!r} is not supported: use SVR(kernel='rbf') or LinearSVR")
+    return Kernel(
+        supports=np.asarray(fitted.support_vectors_, np.float64),
+        weights=np.asarray(fitted.dual_coef_, np.float64).ravel(),
+        gamma=float(fitted._gamma),
+        intercept=float(fitted.intercept_[0]),
+    )

@@ -1,0 +1,106 @@
+"""The converted regressor says what scikit-learn says, and says it fast."""
+
+import time
+
+import numpy as np
+import onnxruntime
+import pytest
+from edge_emotion_export.conversion.svr import to_onnx
+from edge_emotion_export.training.affect_svr import AffectSVR
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR, LinearSVR
+
+from edge_emotion.errors import UsageError
+
+
+def open_session(model: AffectSVR) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        to_onnx(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def make_rows(count: int, inputs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated features in the awkward units of descriptors: means far from zero, scales from 1e-3 to
+    1e3."""
+    rng = np.random.default_rng(seed)
+    scale = 10.0 ** rng.uniform(-3, 3, inputs)
+    x = (
+        rng.normal(size=(count, 8)) @ rng.normal(size=(8, inputs)) + rng.normal(size=(count, inputs))
+    ) * scale
+    x += 10 * scale * rng.normal(size=inputs)
+    y = np.tanh(x[:, :2] / x[:, :2].std(0) - x[:, :2].mean(0) / x[:, :2].std(0))
+    return x.astype(np.float32), y + 0.1 * rng.normal(size=y.shape)
+
+
+def worst(model: AffectSVR, x: np.ndarray) -> float:
+    (found,) = open_session(model).run(["prediction"], {"features": x})
+    assert found.shape == (len(x), 2)
+    return float(np.abs(found - model.predict(x)).max())
+
+
+@pytest.mark.parametrize("gammas", [("scale", "scale"), (0.002, 0.02)])
+def test_rbf_parity(gammas):
+    x, y = make_rows(600, 88, 1)
+    model = AffectSVR(SVR(C=1.0, gamma=gammas[0]), SVR(C=3.0, gamma=gammas[1])).fit(x, y)
+    fresh, _ = make_rows(300, 88, 1)
+    assert worst(model, np.concatenate([fresh, x])) <= 1e-5
+
+
+def test_linear_and_mixed_parity():
+    x, y = make_rows(400, 88, 2)
+    linear = AffectSVR(LinearSVR(C=0.01, max_iter=20000), LinearSVR(C=0.1, max_iter=20000)).fit(x, y)
+    assert worst(linear, x) <= 5e-5
+    assert worst(AffectSVR(SVR(), LinearSVR(C=0.01, max_iter=20000)).fit(x, y), x) <= 5e-5
+
+
+def test_already_fitted_regressors_can_be_wrapped():
+    x, y = make_rows(200, 20, 3)
+    scaler = StandardScaler().fit(x.astype(np.float64))
+    z = scaler.transform(x.astype(np.float64))
+    regressors = [SVR().fit(z, y[:, 0]), SVR(gamma=0.1).fit(z, y[:, 1])]
+    model = AffectSVR.of(scaler, regressors)
+    np.testing.assert_allclose(model.predict(x)[:, 1], regressors[1].predict(z), atol=1e-12)
+    assert worst(model, x) <= 1e-5
+
+
+def test_dimensions_with_one_kernel_width_share_their_support_vectors():
+    x, y = make_rows(300, 20, 4)
+    shared = to_onnx(AffectSVR(SVR(gamma=0.05, epsilon=0), SVR(gamma=0.05, epsilon=0)).fit(x, y)).ByteSize()
+    apart = to_onnx(AffectSVR(SVR(gamma=0.05, epsilon=0), SVR(gamma=0.06, epsilon=0)).fit(x, y)).ByteSize()
+    assert shared < 0.6 * apart
+
+
+def test_a_budget_keeps_the_function_with_fewer_support_vectors():
+    x, y = make_rows(1500, 30, 5)
+    full = AffectSVR(SVR(gamma=0.01), SVR(gamma=0.01)).fit(x, y)
+    short = AffectSVR(SVR(gamma=0.01), SVR(gamma=0.01), budget=150).fit(x, y)
+    fresh, _ = make_rows(500, 30, 5)
+    assert all(len(r.supports) == 150 for r in short.regressors_)
+    for k in range(2):
+        assert np.corrcoef(full.predict(fresh)[:, k], short.predict(fresh)[:, k])[0, 1] > 0.97
+    assert worst(short, fresh) <= 1e-5
+
+
+def test_faults_are_named():
+    with pytest.raises(UsageError, match="not fitted"):
+        to_onnx(AffectSVR(SVR(), SVR()))
+    with pytest.raises(UsageError, match="arousal and valence"):
+        AffectSVR(SVR(), SVR()).fit(np.zeros((3, 2)), np.zeros(3))
+    with pytest.raises(UsageError, match="'poly'"):
+        AffectSVR(SVR(kernel="poly"), SVR()).fit(*make_rows(30, 4, 6))
+
+
+def test_2000_support_vectors_cost_at_most_60_us_a_row():
+    x, y = make_rows(1000, 200, 7)
+    model = AffectSVR(SVR(C=10, epsilon=0, gamma=0.004), SVR(C=10, epsilon=0, gamma=0.006)).fit(x, y)
+    assert sum(len(r.supports) for r in model.regressors_) >= 1990
+    session = open_session(model)
+    rows = x[:100]
+    times = []
+    for _ in range(60):
+        start = time.perf_counter_ns()
+        session.run(None, {"features": rows})
+        times.append((time.perf_counter_ns() - start) / len(rows) / 1000)
+    assert min(times) <= 60, f"{min(times):.1f} us a row at best"
