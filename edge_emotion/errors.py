@@ -1,7 +1,7 @@
 """The faults that a user can meet, each with the exit code that the commands end with.
 
-Exit codes, the same for every command: 0 done, 2 usage or configuration, 65 input that cannot be read, 1 anything else.
-A message names the thing and the remedy in one line; commands print it without a traceback.
+Exit codes, the same for every command: 0 done, 2 usage or configuration, 65 input that cannot be read, 1 anything
+else. A message names the thing and the remedy in one line; commands print it without a traceback.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What moves through the pipeline: frozen records, and the protocols by which its stages meet.
 
-Times are integer nanoseconds on one monotonic clock (for files: media time). Images are ``uint8``; arrays handed over in
-a record belong to the receiver and are not written to afterwards.
+Times are integer nanoseconds on one monotonic clock (for files: media time). Images are ``uint8``; arrays handed
+over in a record belong to the receiver and are not written to afterwards.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class AudioBlock:
     Attributes
     ----------
     samples
-        ``float32``, shape ``(n,)``, full scale is [-1, 1]; any ``n`` including 0. Not-finite values are taken as silence and
-        counted as clipped.
+        ``float32``, shape ``(n,)``, full scale is [-1, 1]; any ``n`` including 0. Values that are not finite are
+        taken as silence and counted as clipped.
     sample_rate_hz
         The rate of ``samples``; the pipeline accepts only its bundle's rate (16 kHz): capture resamples.
     start_ns
@@ -116,7 +116,7 @@ class VoiceActivity(Protocol):
     """Tells speech from everything else, block by block."""
 
     def push(self, samples: F32) -> F32:
-        """Speech probabilities (0 to 1), one for each whole step that ``samples`` completed; any split gives the same."""
+        """Speech probabilities (0 to 1), one a step that ``samples`` completed; any split gives the same."""
         ...
 
     def reset(self) -> None:
@@ -146,14 +146,16 @@ class ModalityReport:
 
     used: bool
     weight: float
-    """Share in the fused estimate, mean of the two dimensions, 0 to 1; the weights of used modalities sum to 1."""
+    """Share in the fused estimate, mean of the two dimensions; the weights of used modalities sum to 1."""
     facts: Mapping[str, float | None] = field(default_factory=dict)
     """Audio: ``voiced`` (0 to 1), ``snr_db``. Video: ``face_px``, ``score``. ``None`` where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One estimate of expressed arousal and valence with its reasons for doubt (schema ``edge_emotion.reading/1``).
+    """One estimate of expressed arousal and valence with its reasons for doubt.
+
+    The schema of its JSON form is ``edge_emotion.reading/1``.
 
     ``arousal``, ``valence``, both sigmas and ``confidence`` are ``None`` exactly when ``valid`` is false.
     """

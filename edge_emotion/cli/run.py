@@ -1,4 +1,4 @@
-"""How every command line of the project ends: expected faults as one line, with their documented exit code."""
+"""How every command line of the project ends: an expected fault is one line and a documented exit code."""
 
 from __future__ import annotations
 

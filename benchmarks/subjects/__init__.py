@@ -1,0 +1,24 @@
+"""One subject a file; each has ``run(options) -> Result`` and says in its docstring what it measures."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+
+
+def names() -> list[str]:
+    """List the subjects by their files."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> ModuleType:
+    """Import the subject ``name``."""
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def summaries() -> Iterator[tuple[str, str]]:
+    """Name and first line of each subject."""
+    for name in names():
+        yield name, (load(name).__doc__ or "").strip().splitlines()[0]
