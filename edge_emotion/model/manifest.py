@@ -1,0 +1,228 @@
+"""What a bundle says of itself: one fragment for each part (``part.json``), joined in ``manifest.json``.
+
+The fragments are written by training and conversion and state every fact of their models; `Manifest` joins them and adds
+the SHA-256 of each file. File names are relative to the part's folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from edge_emotion.config import (
+    CropGeometry,
+    DetectorSettings,
+    Finite,
+    Mode,
+    QualityThresholds,
+    Seconds,
+    Settings,
+    SigmaParameters,
+    SmoothingSettings,
+    VoiceSettings,
+    WindowLengths,
+)
+
+SCHEMA: Literal["edge_emotion.bundle/1"] = "edge_emotion.bundle/1"
+PARTS = ("acoustic", "face", "fusion")
+PartName = Literal["acoustic", "face", "fusion"]
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise ValueError(f"{name!r} leaves the bundle's folder")
+    return name
+
+
+RelativePath = Annotated[str, AfterValidator(_inside)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class DataSource(Settings):
+    """A set that a model was trained on."""
+
+    name: str
+    licence: str
+    """As honest as it can be said: "CC0", "labels MIT; pixels of unclear rights", ..."""
+    items: int
+    items_sha256: Digest
+    """SHA-256 over the sorted lines ``sha256  name`` of the items that were used (``sha256sum``'s format)."""
+
+
+class Training(Settings):
+    """How a part came to be, enough to repeat it."""
+
+    data: tuple[DataSource, ...]
+    command: str
+    seed: int | None = None
+    metrics: dict[str, Finite] = Field(default_factory=dict)
+    """Flat names that say set, protocol, measure and dimension: ``emotale_loso_ccc_arousal``."""
+    notes: str = ""
+
+
+class Normalisation(Settings):
+    """``(pixel - mean) / scale`` on grey levels 0 to 255."""
+
+    mean: Finite
+    scale: Annotated[float, Field(gt=0)]
+
+
+class Model(Settings):
+    """One network or regressor. Files ending in ``.tflite`` run on LiteRT, all others on onnxruntime."""
+
+    file: RelativePath
+    variants: dict[str, RelativePath] = Field(default_factory=dict)
+    """The same model in other formats, by name: ``int8``, ``tflite-int8``."""
+
+
+class VoiceActivityModel(Model):
+    """Silero VAD's interface: fixed steps with carried context and state."""
+
+    step_samples: Annotated[int, Field(ge=1)] = 512
+    context_samples: Annotated[int, Field(ge=0)] = 64
+    settings: VoiceSettings = VoiceSettings()
+    licence: str
+
+
+class RegressorModel(Model):
+    """Input ``features`` float32 (n, d), raw: the standardiser is folded in; output ``prediction`` (n, 2)."""
+
+    features: Annotated[int, Field(ge=1)]
+
+
+class DetectorModel(Model):
+    """YuNet, its DequantizeLinear initialisers folded to float."""
+
+    settings: DetectorSettings = DetectorSettings()
+    licence: str
+
+
+class EncoderModel(Model):
+    """Input ``crops`` (n, 1, size, size); outputs ``features`` (n, d), ``votes`` (n, 8), ``affect`` (n, 2); float32."""
+
+    features: Annotated[int, Field(ge=1)]
+    normalisation: Normalisation
+    colour: Literal["grey"] = "grey"
+
+
+class AcousticPart(Settings):
+    """Sound to arousal and valence."""
+
+    part: Literal["acoustic"] = "acoustic"
+    sample_rate_hz: Literal[8000, 16000, 24000, 32000, 44100, 48000] = 16000
+    mode: Mode = "compat"
+    feature_names: tuple[str, ...]
+    """In the order of the regressor's input."""
+    window_s: WindowLengths
+    hop_s: Seconds
+    """Between the windows that the regressor was trained on; the device computes one for each reading."""
+    voice_activity: VoiceActivityModel
+    regressor: RegressorModel
+    sigma: SigmaParameters
+    training: Training
+
+    @model_validator(mode="after")
+    def _widths_agree(self) -> AcousticPart:
+        if len(self.feature_names) != self.regressor.features:
+            raise ValueError(
+                f"{len(self.feature_names)} feature names for a regressor of {self.regressor.features}"
+            )
+        return self
+
+
+class FacePart(Settings):
+    """Pictures to arousal and valence."""
+
+    part: Literal["face"] = "face"
+    detector: DetectorModel
+    crop: CropGeometry
+    encoder: EncoderModel
+    pooling: Literal["mean", "mean_deviation"] = "mean"
+    """Over the frames of the window: their mean, or mean and population standard deviation side by side."""
+    window_s: WindowLengths
+    hold_s: Seconds = 1.0
+    """A lost face counts for this long."""
+    regressor: RegressorModel
+    sigma: SigmaParameters
+    training: Training
+
+    @model_validator(mode="after")
+    def _widths_agree(self) -> FacePart:
+        pooled = self.encoder.features * (1 if self.pooling == "mean" else 2)
+        if pooled != self.regressor.features:
+            raise ValueError(f"{pooled} pooled features for a regressor of {self.regressor.features}")
+        return self
+
+
+class FusionPart(Settings):
+    """How the two become one reading."""
+
+    part: Literal["fusion"] = "fusion"
+    kind: Literal["late"] = "late"
+    error_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Between the errors of sound and picture: widens the fused sigma, leaves the weights alone."""
+    confidence_half_width: Annotated[float, Field(gt=0, le=2)] = 0.25
+    minimum_signal_s: Seconds = 1.0
+    """A modality counts from this much input on."""
+    rate_hz: Annotated[float, Field(gt=0, le=50)] = 5.0
+    smoothing: SmoothingSettings = SmoothingSettings()
+    quality: QualityThresholds = QualityThresholds()
+    training: Training | None = None
+
+
+AnyPart = AcousticPart | FacePart | FusionPart
+PART_MODELS: dict[PartName, type[AcousticPart] | type[FacePart] | type[FusionPart]] = {
+    "acoustic": AcousticPart,
+    "face": FacePart,
+    "fusion": FusionPart,
+}
+
+
+class FileEntry(Settings):
+    """A file as it must be."""
+
+    sha256: Digest
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class Manifest(Settings):
+    """A whole bundle: its files, checked before anything is loaded, and its parts."""
+
+    schema_: Literal["edge_emotion.bundle/1"] = Field(SCHEMA, alias="schema")
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    sha256: Digest
+    """Of this manifest in canonical form without this key: the bundle's identity."""
+    files: dict[RelativePath, FileEntry]
+    """Every file of the bundle but ``manifest.json``, by its path from the bundle's folder."""
+    acoustic: AcousticPart
+    face: FacePart
+    fusion: FusionPart
+
+    @model_validator(mode="after")
+    def _complete(self) -> Manifest:
+        for name in (f"{part}/{file}" for part in PARTS for file in referenced(getattr(self, part))):
+            if name not in self.files:
+                raise ValueError(f"{name} is referred to and not listed in files")
+        return self
+
+
+def referenced(part: AnyPart) -> Iterator[str]:
+    """Files that a part refers to, relative to its folder."""
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, Model):
+            yield value.file
+            yield from value.variants.values()
+
+
+def canonical_digest(data: dict[str, Any]) -> str:
+    """SHA-256 of a manifest's JSON, keys sorted, no blanks, without its own ``sha256``."""
+    rest = {key: value for key, value in data.items() if key != "sha256"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
