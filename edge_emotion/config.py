@@ -18,6 +18,7 @@ Seconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Mode = Literal["compat", "corrected"]
+Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
 
 
 class Settings(BaseModel):
@@ -39,6 +40,15 @@ def parse(model: type[M], data: Any, source: str, error: type[EdgeEmotionError] 
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         more = invalid.error_count() - 1
         raise error(f"{source}: {path}: {what}" + (f" (and {more} more)" if more else "")) from None
+
+
+class Execution(Settings):
+    """How models are run on a machine; not part of a bundle."""
+
+    provider: Provider = "auto"
+    """``auto`` is CUDA where onnxruntime has it, else the CPU; anything else that is absent is refused."""
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Of one model; none of them spins."""
 
 
 class PerDimension(Settings):

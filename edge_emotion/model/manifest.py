@@ -1,7 +1,7 @@
 """What a bundle says of itself: one fragment for each part (``part.json``), joined in ``manifest.json``.
 
-The fragments are written by training and conversion and state every fact of their models; `Manifest` joins them and adds
-the SHA-256 of each file. File names are relative to the part's folder.
+The fragments are written by training and conversion and state every fact of their models; `Manifest` joins them and
+adds the SHA-256 of each file. File names are relative to the part's folder.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class DetectorModel(Model):
 
 
 class EncoderModel(Model):
-    """Input ``crops`` (n, 1, size, size); outputs ``features`` (n, d), ``votes`` (n, 8), ``affect`` (n, 2); float32."""
+    """Input ``crops`` (n, 1, size, size); outputs ``features`` (n, d), ``votes`` (n, 8), ``affect`` (n, 2)."""
 
     features: Annotated[int, Field(ge=1)]
     normalisation: Normalisation

@@ -72,7 +72,7 @@ def write_part(bundle: Path, part: AnyPart, files: Mapping[str, bytes | Path]) -
 
 
 def assemble(bundle: Path, bundle_id: str | None = None) -> Bundle:
-    """Join the three fragments to ``manifest.json`` with every file's SHA-256; the result is opened as on a device.
+    """Join the fragments to ``manifest.json`` with every file's SHA-256, and open the result as on a device.
 
     ``bundle_id`` keeps the former one where ``None`` (the folder's name with ``-1`` at first).
     """
