@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 EXTRAS := device,tflite,metrics,plot,parquet,sign,export,dev
 SYSTEM_PACKAGES := gcc libc6-dev portaudio19-dev mosquitto mosquitto-clients pulseaudio pulseaudio-utils systemd
 
-.PHONY: help demo test lint test-kernels system-packages clean
+.PHONY: help demo test lint test-kernels peers system-packages clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -54,5 +54,8 @@ system-packages:
 	if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
 	else echo "missing system packages; run: sudo apt-get install$$missing" >&2; exit 2; fi
 
+peers: $(VENV)/.test ## Environments of the programs that the benchmarks measure beside ours (.peers/)
+	$(BIN)/python -m benchmarks.peers
+
 clean: ## Remove what these targets made
-	rm -rf $(VENV) demo build .cache *.egg-info
+	rm -rf $(VENV) .peers demo build .cache *.egg-info

@@ -10,13 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 I64 = NDArray[np.int64]
 Call = Callable[[], object]
+
+
+class RemoteCall(Protocol):
+    """A call that is made and timed in another process."""
+
+    def time(self) -> tuple[int, int]:
+        """CPU and wall nanoseconds of one call."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +143,33 @@ def time_call(call: Call) -> tuple[int, int]:
 
 
 def interleave(
-    calls: Mapping[str, Call], rounds: int, *, warm_up: int = 3, block: int = 1
+    calls: Mapping[str, Call | RemoteCall], rounds: int, *, warm_up: int = 3, block: int = 1
 ) -> dict[str, Samples]:
     """Time the calls in alternating rounds; every other round goes through them backwards.
 
     ``block`` calls are timed as one and divided, for calls too short for the clock.
     """
-    for call in calls.values():
+    timers = {name: _timer(call, block) for name, call in calls.items()}
+    for timer in timers.values():
         for _ in range(min(warm_up, rounds)):
-            call()
+            timer()
     taken: dict[str, list[tuple[int, int]]] = {name: [] for name in calls}
     names = list(calls)
     for index in range(rounds):
         for name in names if index % 2 == 0 else reversed(names):
-            cpu, wall = time_call(_repeated(calls[name], block))
-            taken[name].append((cpu // block, wall // block))
+            taken[name].append(timers[name]())
     return {name: Samples(*np.array(pairs, np.int64).T.copy()) for name, pairs in taken.items()}
 
 
-def _repeated(call: Call, times: int) -> Call:
-    return call if times == 1 else lambda: [call() for _ in range(times)]
+def _timer(call: Call | RemoteCall, block: int) -> Callable[[], tuple[int, int]]:
+    if not callable(call):
+        return call.time
+
+    def timed() -> tuple[int, int]:
+        cpu, wall = time_call(call if block == 1 else lambda: [call() for _ in range(block)])
+        return cpu // block, wall // block
+
+    return timed
 
 
 def on_schedule(call: Call, period_s: float, count: int) -> I64:
