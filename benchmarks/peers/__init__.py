@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ PROGRAMS = {
     "haar": PeerProgram(("opencv-python-headless==4.11.0.86",), "haar_worker.py"),
     "mediapipe": PeerProgram(("mediapipe==0.10.14",), "mediapipe_worker.py"),
     "fer": PeerProgram(
-        ("fer==22.5.1", "tensorflow-cpu==2.16.2", "tf-keras==2.16.0", "moviepy<2", "setuptools<81"),
+        ("fer==22.5.1", "tensorflow-cpu==2.16.2", "moviepy<2", "setuptools<81"),
         "fer_worker.py",
     ),
 }
@@ -75,14 +76,14 @@ class Peer:
         python = ENVIRONMENTS / name / "bin" / "python"
         if not python.exists():
             raise PeerUnavailableError(_reason(name))
+        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the worker
         self._process = subprocess.Popen(
             [python, WORKERS / PROGRAMS[name].worker],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             text=True,
-            env=os.environ
-            | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "TF_USE_LEGACY_KERAS": "1"},
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
         )
         self.calls: tuple[str, ...] = tuple(self.ask(fixtures)["calls"])
 
@@ -93,6 +94,7 @@ class Peer:
     def close(self) -> None:
         """End the worker."""
         self._process.communicate(timeout=60)
+        self._complaints.close()
 
     def __enter__(self) -> Peer:
         return self
@@ -112,7 +114,9 @@ class Peer:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise PeerUnavailableError(f"its worker ended with exit code {self._process.wait()}")
+            self._process.wait()
+            self._complaints.seek(0)
+            raise PeerUnavailableError((self._complaints.read().splitlines() or ["its worker ended"])[-1])
         answered: dict[str, Any] = json.loads(answer)
         return answered
 
@@ -126,11 +130,9 @@ def build(names: list[str]) -> dict[str, str | None]:
 def _build(name: str) -> str | None:
     folder, failure = ENVIRONMENTS / name, ENVIRONMENTS / f"{name}.failed"
     failure.unlink(missing_ok=True)
-    steps = (
-        [sys.executable, "-m", "venv", folder],
-        [folder / "bin" / "pip", "install", "-q", *PROGRAMS[name].requirements],
-    )
-    for step in steps:
+    make = [sys.executable, "-m", "venv", str(folder)]
+    install = [str(folder / "bin" / "pip"), "install", "-q", *PROGRAMS[name].requirements]
+    for step in (make, install):
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = next((x for x in reversed(done.stderr.splitlines()) if "ERROR" in x), "pip failed")

@@ -8,9 +8,9 @@ from loop import serve
 def prepare(fixtures):
     sound = parselmouth.Sound(np.load(fixtures["audio"]).astype(float), fixtures["sample_rate_hz"])
     return {
-        "pitch": lambda: sound.to_pitch(0.01, 55.0, 1000.0),
-        "formants": lambda: sound.to_formant_burg(0.01),
-        "harmonicity": lambda: sound.to_harmonicity(0.01),
+        "pitch": lambda: sound.to_pitch(time_step=0.01, pitch_floor=55.0, pitch_ceiling=1000.0),
+        "formants": lambda: sound.to_formant_burg(time_step=0.01),
+        "harmonicity": lambda: sound.to_harmonicity(time_step=0.01),
     }
 
 
