@@ -1,0 +1,295 @@
+"""Low-level descriptors of the eGeMAPSv02 set as a stream: raw rows each 10 ms, before smoothing and gating."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from edge_emotion.errors import UsageError
+from edge_emotion.features.rows import Rows
+from edge_emotion.features.signal import silence_faults
+from edge_emotion.kernels import formants, harmonics, pitch, spectrum, voice_quality
+from edge_emotion.types import F32
+
+Mode = Literal["compat", "corrected"]
+
+SHORT = (
+    "loudness",
+    "alphaRatio",
+    "hammarbergIndex",
+    "slope0-500",
+    "slope500-1500",
+    "spectralFlux",
+    "mfcc1",
+    "mfcc2",
+    "mfcc3",
+    "mfcc4",
+    "F1frequency",
+    "F2frequency",
+    "F3frequency",
+    "F1bandwidth",
+    "F2bandwidth",
+    "F3bandwidth",
+    "mean_square",
+)
+"""Columns of the rows that rest on 20 ms."""
+
+LONG = (
+    "f0_semitone",
+    "jitterLocal",
+    "shimmerLocaldB",
+    "HNRdBACF",
+    "H1-H2",
+    "H1-A3",
+    "F1amplitude",
+    "F2amplitude",
+    "F3amplitude",
+)
+"""Columns of the rows that rest on 60 ms and on the fundamental."""
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000
+MOST_WAITED = pitch.LONGEST_WAIT - 1
+"""Frames that the pitch search may hold back, at most."""
+
+_BATCH = 32
+_QUIET_RMS = 0.001
+_LOWEST_NOTE_HZ = 27.5
+
+
+def samples_in(milliseconds: int, sample_rate_hz: int) -> int:
+    """A length in samples, rounded half up (section 1)."""
+    return (2 * milliseconds * sample_rate_hz + 1000) // 2000
+
+
+class _Framing:
+    """Frames of one length, windowed, padded and transformed, many at a time."""
+
+    def __init__(self, milliseconds: int, sample_rate_hz: int, window: F32, hop: int) -> None:
+        self.length = len(window)
+        self.hop = hop
+        self.rate_hz = self.length / (milliseconds / 1000.0)
+        self.fft_size = 1 << (self.length - 1).bit_length()
+        self._window = window
+        self._left = (self.fft_size - self.length) // 2
+        self.bins = self.fft_size // 2 + 1
+
+    def frames(self, samples: F32, count: int) -> F32:
+        step = samples.strides[0]
+        return as_strided(samples, (count, self.length), (self.hop * step, step))
+
+    def transform(self, frames: F32) -> tuple[F32, np.ndarray]:
+        padded = np.zeros((len(frames), self.fft_size), np.float32)
+        padded[:, self._left : self._left + self.length] = frames * self._window
+        spectra = np.fft.rfft(padded.astype(np.float64), axis=1)
+        return padded, spectra
+
+
+class LowLevelStream:
+    """Descriptors of mono sound, row by row, as soon as they are certain.
+
+    Row ``k`` rests on the samples from ``k`` hops on: the first 20 ms of them for `short`, 60 ms for `long`. A long row
+    exists once the pitch search has released its frame: up to `MOST_WAITED` frames later, mostly 1 to 3.
+
+    Any split of the input gives the same bits. Memory is bounded if the consumer calls `drop_before`.
+
+    Parameters
+    ----------
+    sample_rate_hz
+        8000 to 96000.
+    mode
+        ``"compat"`` matches the reference set with its quirks, ``"corrected"`` computes what the paper describes; a value
+        that is missing there (formant, amplitude of an unvoiced frame) is 0 in both.
+
+    Raises
+    ------
+    UsageError
+        The rate or the mode is none of these.
+    """
+
+    def __init__(self, sample_rate_hz: int, *, mode: Mode = "compat") -> None:
+        if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
+            raise UsageError(
+                f"{sample_rate_hz} Hz is no usable sample rate: resample to "
+                f"{LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz"
+            )
+        if mode not in ("compat", "corrected"):
+            raise UsageError(f"descriptor mode {mode!r} is unknown: use 'compat' or 'corrected'")
+        self.sample_rate_hz = sample_rate_hz
+        self.mode: Mode = mode
+        self.hop = samples_in(10, sample_rate_hz)
+        corrected = mode == "corrected"
+        short_length, long_length = samples_in(20, sample_rate_hz), samples_in(60, sample_rate_hz)
+        self._near = _Framing(20, sample_rate_hz, np.hamming(short_length).astype(np.float32), self.hop)
+        self._far = _Framing(60, sample_rate_hz, _gauss(long_length), self.hop)
+        self._spectrum_plan = spectrum.spectrum_plan(self._near.fft_size, self._near.rate_hz)
+        self._formant_plan = formants.formant_plan(self._near.fft_size, self._near.rate_hz, corrected)
+        self._pitch_plan = pitch.pitch_plan(self._far.fft_size, self._far.rate_hz)
+        self._period_plan = voice_quality.PeriodPlan(
+            float(sample_rate_hz), self.hop, -(-sample_rate_hz // 100), long_length
+        )
+        self._samples = Rows(capacity=sample_rate_hz)
+        self._short = Rows(len(SHORT))
+        self._long = Rows(len(LONG))
+        self._magnitude = Rows(self._far.bins, 2 * (_BATCH + MOST_WAITED))
+        self._correlation = Rows(self._far.bins, 2 * (_BATCH + MOST_WAITED))
+        self._rms = Rows()
+        self._before = np.zeros((_BATCH + 1, self._near.bins), np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """As just constructed."""
+        for rows in (self._samples, self._short, self._long, self._magnitude, self._correlation, self._rms):
+            rows.reset()
+        self._trellis = pitch.new_trellis()
+        self._periods = voice_quality.new_periods()
+        self._released: int | None = None
+        self.faults = 0
+        """Samples that were not finite and taken as silence."""
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first row of `short` and `long`; more than 0 after `drop_before`."""
+        return self._short.first
+
+    @property
+    def short(self) -> F32:
+        """Rows of 20 ms, ``float32 (n, len(SHORT))``, a view that holds until the next `push`."""
+        return self._short.live
+
+    @property
+    def long(self) -> F32:
+        """Released rows of 60 ms, ``float32 (m, len(LONG))``, ``m <= n``, a view that holds until the next `push`."""
+        return self._long.live
+
+    @property
+    def released(self) -> int:
+        """Long rows released so far, counted from the start; from `finish` on as many as before it."""
+        return self._long.end if self._released is None else self._released
+
+    @property
+    def frames(self) -> int:
+        """Whole frames of 60 ms seen so far."""
+        return self._magnitude.end
+
+    def push(self, samples: F32) -> None:
+        """Take samples ``float32 (n,)``, full scale 1; rows that are certain now appear in `short` and `long`."""
+        clean, faults = silence_faults(samples)
+        self.faults += faults
+        self._samples.append(clean)
+        while self._describe_short():
+            pass
+        while self._describe_long():
+            pass
+        self._samples.drop_before(
+            min(self._long.end, self._short.end, self._magnitude.end) * self.hop - 2 * self._far.length
+        )
+
+    def finish(self) -> None:
+        """End of input: release all long rows. No `push` may follow before `reset`."""
+        if self._released is not None:
+            return
+        self._released = self._long.end
+        hertz = np.zeros(pitch.LONGEST_WAIT, np.float32)
+        self._describe_released(hertz[: pitch.flush(self._trellis, hertz)])
+
+    def drop_before(self, row: int) -> None:
+        """Forget the rows before ``row``; those not yet released are kept."""
+        row = min(row, self._long.end)
+        self._short.drop_before(row)
+        self._long.drop_before(row)
+
+    def _ready(self, framing: _Framing, done: int) -> int:
+        complete = (self._samples.end - framing.length) // self.hop + 1
+        return min(max(complete - done, 0), _BATCH)
+
+    def _describe_short(self) -> int:
+        done = self._short.end
+        count = self._ready(self._near, done)
+        if count == 0:
+            return 0
+        begin = done * self.hop
+        frames = self._near.frames(self._samples.between(begin, self._samples.end), count)
+        _, spectra = self._near.transform(frames)
+        magnitude = self._before[: count + 1]
+        magnitude[1:] = np.abs(spectra)
+        if done == 0:
+            magnitude[0] = magnitude[1]
+        rows = np.zeros((count, spectrum.DESCRIPTORS), np.float32)
+        spectrum.describe(magnitude, self._spectrum_plan, rows)
+        resonances = np.zeros((count, 2 * formants.FORMANTS), np.float32)
+        formants.formants(
+            np.ascontiguousarray(spectra.real, np.float32),
+            np.ascontiguousarray(spectra.imag, np.float32),
+            self._formant_plan,
+            resonances,
+        )
+        self._before[0] = magnitude[count]
+        out = self._short.extend(count)
+        out[:, : spectrum.DESCRIPTORS] = rows
+        out[:, spectrum.DESCRIPTORS : -1] = resonances
+        out[:, -1] = np.mean(np.square(frames, dtype=np.float64), axis=1)
+        return count
+
+    def _describe_long(self) -> int:
+        done = self._magnitude.end
+        count = self._ready(self._far, done)
+        if count == 0:
+            return 0
+        frames = self._far.frames(self._samples.between(done * self.hop, self._samples.end), count)
+        padded, spectra = self._far.transform(frames)
+        magnitude = self._magnitude.extend(count)
+        magnitude[:] = np.abs(spectra)
+        power = np.square(magnitude)
+        self._correlation.append(np.abs(np.fft.irfft(power, axis=1)[:, : self._far.bins]).astype(np.float32))
+        self._rms.append(
+            np.sqrt(np.sum(np.square(padded, dtype=np.float64), axis=1) / self._far.length).astype(np.float32)
+        )
+        hertz = np.zeros((count, pitch.CANDIDATES), np.float32)
+        voicing = np.zeros((count, pitch.CANDIDATES), np.float32)
+        pitch.candidates(magnitude, self._pitch_plan, hertz, voicing)
+        found = np.zeros(count + pitch.LONGEST_WAIT, np.float32)
+        self._describe_released(found[: pitch.search(hertz, voicing, self._trellis, found)])
+        return count
+
+    def _describe_released(self, hertz: F32) -> None:
+        if len(hertz) == 0:
+            return
+        done = self._long.end
+        end = done + len(hertz)
+        hertz[self._rms.between(done, end) <= _QUIET_RMS] = 0.0
+        variation = np.zeros((len(hertz), 2), np.float32)
+        samples = self._samples.live
+        voice_quality.vary(
+            samples, self._samples.first, done, hertz, self._period_plan, self._periods, variation
+        )
+        levels = np.zeros((len(hertz), harmonics.COLUMNS), np.float32)
+        harmonics.describe(
+            self._magnitude.between(done, end),
+            self._correlation.between(done, end),
+            hertz,
+            np.ascontiguousarray(self._short.between(done, end)[:, 10:13]),
+            self._far.rate_hz / self._far.fft_size,
+            self.mode == "corrected",
+            levels,
+        )
+        out = self._long.extend(len(hertz))
+        out[:, 0] = _semitones(hertz)
+        out[:, 1:3] = variation
+        out[:, 3:] = levels
+        for rows in (self._magnitude, self._correlation, self._rms):
+            rows.drop_before(end)
+
+
+def _gauss(length: int) -> F32:
+    middle = (length - 1) / 2
+    return np.exp(-0.5 * ((np.arange(length) - middle) / (0.4 * middle)) ** 2).astype(np.float32)
+
+
+def _semitones(hertz: F32) -> F32:
+    """12 log2(f / 27.5 Hz), at least 1 for a sound, 0 for none."""
+    notes = np.zeros_like(hertz)
+    voiced = hertz > 0.0
+    notes[voiced] = np.maximum(12.0 * np.log2(hertz[voiced] / _LOWEST_NOTE_HZ), 1.0)
+    return notes

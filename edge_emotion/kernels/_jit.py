@@ -1,0 +1,131 @@
+"""The one decorator of all kernels: how they are compiled, cached and counted.
+
+A kernel's annotations are its signature: `Vector32`, `Matrix64` ... for C-contiguous arrays, ``int``, ``float``, ``bool``,
+and plans, which are named tuples of those. So `compile_all` can build each kernel for exactly the types that it is called
+with, and nothing is left to compile later.
+
+Fast-math stays off: results must not depend on the machine's vector width. Machine code is cached beside the source or in
+``NUMBA_CACHE_DIR``; where neither can be written, kernels are compiled anew in each process and one warning says so.
+``NUMBA_DISABLE_JIT=1`` leaves plain Python; ``NUMBA_BOUNDSCHECK=1`` checks each index (and leaves the cache alone).
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import numba
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+Vector32 = Annotated[NDArray[np.float32], types.Array(types.float32, 1, "C")]
+Matrix32 = Annotated[NDArray[np.float32], types.Array(types.float32, 2, "C")]
+Vector64 = Annotated[NDArray[np.float64], types.Array(types.float64, 1, "C")]
+Matrix64 = Annotated[NDArray[np.float64], types.Array(types.float64, 2, "C")]
+Indices = Annotated[NDArray[np.int64], types.Array(types.int64, 1, "C")]
+IndexMatrix = Annotated[NDArray[np.int64], types.Array(types.int64, 2, "C")]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SCALARS: dict[Any, types.Type] = {int: types.int64, float: types.float64, bool: types.boolean}
+_FLAGS = {"nogil": True, "error_model": "numpy"}
+_kernels: list[tuple[Any, Callable[..., Any]]] = []
+_cache_fault_told = False
+
+
+def part(function: F) -> F:
+    """Mark a piece of a kernel: compiled into the kernels of its own file that call it, never called from Python."""
+    return typing.cast(F, numba.njit(**_FLAGS)(function))
+
+
+def kernel(function: F) -> F:
+    """Compile ``function`` on its first call (or in `compile_all`) for its annotated types, without the GIL."""
+    if numba.config.DISABLE_JIT:
+        return function
+    dispatcher = _cached(function)
+    _kernels.append((dispatcher, function))
+    return typing.cast(F, dispatcher)
+
+
+def compile_all() -> dict[str, bool]:
+    """Compile or load every kernel of the package; tells for each whether it had to be compiled."""
+    package = importlib.import_module(__package__)
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{__package__}.{module.name}")
+    compiled = {}
+    for dispatcher, function in _kernels:
+        before = compilations()
+        dispatcher.compile(signature(function))
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        compiled[name] = compilations() > before
+    return compiled
+
+
+def compilations() -> int:
+    """How many kernels this process had to compile so far, as opposed to load from the cache."""
+    return sum(
+        len(dispatcher.signatures) - sum(dispatcher.stats.cache_hits.values()) for dispatcher, _ in _kernels
+    )
+
+
+def signature(function: Callable[..., Any]) -> tuple[types.Type, ...]:
+    """Numba types of ``function``'s parameters, read from its annotations."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    hints.pop("return", None)
+    return tuple(_numba_type(hint) for hint in hints.values())
+
+
+def _numba_type(hint: Any) -> types.Type:
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    if typing.get_origin(hint) is Annotated:
+        return typing.cast(types.Type, hint.__metadata__[0])
+    if isinstance(hint, type) and issubclass(hint, tuple):
+        fields = typing.get_type_hints(hint, include_extras=True)
+        return types.NamedTuple([_numba_type(field) for field in fields.values()], hint)
+    raise TypeError(f"a kernel cannot take {hint!r}")
+
+
+def _cached(function: Callable[..., Any]) -> Any:
+    if numba.config.BOUNDSCHECK:
+        return numba.njit(**_FLAGS)(function)
+    try:
+        dispatcher = numba.njit(cache=True, **_FLAGS)(function)
+    except RuntimeError as fault:  # Numba found no folder that it may write to
+        _tell_cache_fault(fault)
+        return numba.njit(**_FLAGS)(function)
+    cache = dispatcher._cache
+    cache.save_overload = _forgiving(cache.save_overload)
+    cache.load_overload = _forgiving(cache.load_overload)
+    return dispatcher
+
+
+def _forgiving(access: Callable[..., Any]) -> Callable[..., Any]:
+    """A full disk or a damaged cache file costs compile time, never a result."""
+
+    def guarded(*args: Any) -> Any:
+        try:
+            return access(*args)
+        except Exception as fault:  # noqa: BLE001 - unpickling a damaged file can raise nearly anything
+            _tell_cache_fault(fault)
+            return None
+
+    return guarded
+
+
+def _tell_cache_fault(fault: Exception) -> None:
+    global _cache_fault_told
+    if not _cache_fault_told:
+        _cache_fault_told = True
+        log.warning(
+            "compiled kernels cannot be cached (%s): each start compiles for some seconds; "
+            "set NUMBA_CACHE_DIR to a folder that can be written",
+            fault,
+        )
