@@ -81,12 +81,17 @@ class WindowLengths(Settings):
 Point = tuple[Finite, Finite]
 
 
-class CropGeometry(Settings):
+class CropSettings(Settings):
     """Where the five landmarks of an aligned face lie in its crop, in pixels of the crop."""
 
     size: Annotated[int, Field(ge=16, le=512)] = 48
     landmarks: tuple[Point, Point, Point, Point, Point]
     """The person's right eye, left eye, nose tip, right and left corner of the mouth, as (x, y)."""
+
+    def scaled(self, size: int) -> CropGeometry:
+        """Return the same view in ``size`` x ``size`` pixels."""
+        moved = [(x * size / self.size, y * size / self.size) for x, y in self.landmarks]
+        return CropGeometry.model_validate({"size": size, "landmarks": moved})
 
 
 class DetectorSettings(Settings):

@@ -5,41 +5,18 @@ Coordinates are continuous: pixel ``i`` spans ``i`` to ``i + 1``, so scaling a p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_emotion.config import CropGeometry
 from edge_emotion.types import F32, U8
 
 F64 = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class CropGeometry:
-    """Where the five landmarks lie in a crop of ``size`` x ``size`` pixels (stored in the bundle).
-
-    Attributes
-    ----------
-    landmarks
-        Right eye, left eye, nose tip, right and left corner of the mouth (x, y), in pixels of the crop.
-    size
-        Side of the crop in pixels.
-    """
-
-    landmarks: tuple[tuple[float, float], ...]
-    size: int
-
-    def scaled(self, size: int) -> CropGeometry:
-        """The same view in ``size`` x ``size`` pixels."""
-        factor = size / self.size
-        return CropGeometry(tuple((x * factor, y * factor) for x, y in self.landmarks), size)
-
-
 CANONICAL = CropGeometry(
-    ((14.98, 18.28), (33.02, 18.28), (24.0, 28.13), (16.69, 36.76), (31.31, 36.76)),
-    size=48,
+    size=48, landmarks=((14.98, 18.28), (33.02, 18.28), (24.0, 28.13), (16.69, 36.76), (31.31, 36.76))
 )
 """Typical place of the landmarks in FER+ faces (measured by ``edge_emotion_export.training.crop_geometry``)."""
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge_emotion.config import DetectorSettings
 from edge_emotion.types import F32, U8, FaceBox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+
+    from edge_emotion.model.backend import Backend
 
 STRIDES = (8, 16, 32)
 INPUT = "input"
@@ -27,25 +29,16 @@ class YuNet:
 
     Parameters
     ----------
-    model
-        The folded ONNX file (`edge_emotion_export.conversion.yunet.fold_yunet`) as bytes.
-    longest_side
-        Pictures are shrunk until their longer side has this many pixels (never enlarged). A face must keep
-        about 10 pixels between the cheeks to be found: with 160 from a 640x480 picture, about 40.
-    min_score
-        Detections below are dropped, 0 to 1 (geometric mean of class and objectness, as the paper's).
-    overlap
-        Of two detections with a greater intersection over union the weaker is dropped.
+    backend
+        Runs the folded model (`edge_emotion_export.conversion.yunet`), whose input size is free.
+    settings
+        Input size, score below which a detection is dropped (0 to 1, the geometric mean of class and objectness),
+        overlap (intersection over union) from which the weaker of two is dropped, and how many are returned at most.
     """
 
-    def __init__(
-        self, model: bytes, *, longest_side: int = 160, min_score: float = 0.6, overlap: float = 0.3
-    ) -> None:
-        self._session = _open_session(model)
-        self._names = [output.name for output in self._session.get_outputs()]
-        self.longest_side = longest_side
-        self.min_score = min_score
-        self.overlap = overlap
+    def __init__(self, backend: Backend, settings: DetectorSettings | None = None) -> None:
+        self._backend = backend
+        self.settings = settings or DetectorSettings()
 
     def compute(self, image: U8) -> list[FaceBox]:
         """Faces of one picture, best score first, in its pixels.
@@ -57,16 +50,19 @@ class YuNet:
         """
         if image.size == 0:
             return []
-        small, scale = shrink(image, self.longest_side)
+        settings = self.settings
+        small, scale = shrink(image, settings.long_side_px)
         tensor = _to_tensor(small)
-        outputs = dict(zip(self._names, self._session.run(self._names, {INPUT: tensor}), strict=True))
-        scores, boxes, landmarks = _decode(outputs, tensor.shape[3], self.min_score)
+        outputs = self._backend.compute({INPUT: tensor})
+        scores, boxes, landmarks = _decode(outputs, tensor.shape[3], settings.score_threshold)
         if len(scores) == 0:
             return []
-        keep = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), self.min_score, self.overlap)
+        keep = cv2.dnn.NMSBoxes(
+            boxes.tolist(), scores.tolist(), settings.score_threshold, settings.nms_threshold
+        )
         boxes *= np.tile(scale, 2)
         landmarks *= scale
-        return [_face_box(boxes[i], landmarks[i], scores[i]) for i in keep]
+        return [_face_box(boxes[i], landmarks[i], scores[i]) for i in keep[: settings.max_faces]]
 
 
 def _face_box(box: F32, landmarks: F32, score: np.float32) -> FaceBox:
@@ -117,14 +113,3 @@ def _decode(outputs: Mapping[str, F32], width: int, min_score: float) -> tuple[F
         boxes.append(np.hstack([corner + box[:, :2] - extent / 2, extent]) * stride)
         landmarks.append((outputs[f"kps_{stride}"][0, cells].reshape(-1, 5, 2) + corner[:, None]) * stride)
     return np.concatenate(scores), np.concatenate(boxes), np.concatenate(landmarks)
-
-
-def _open_session(model: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.features.crop import CANONICAL, CropGeometry, align
+from edge_emotion.config import CropGeometry, DetectorSettings, Execution
+from edge_emotion.features.crop import CANONICAL, align
+from edge_emotion.model.backend import open_backend
 from edge_emotion.model.detector import YuNet
 from edge_emotion.types import F32, U8
 
@@ -35,7 +37,8 @@ def find_landmarks(images: Sequence[U8]) -> F32:
     if path.is_file():
         with np.load(path) as stored:
             return np.asarray(stored["landmarks"], np.float32)
-    yunet = YuNet(detector, longest_side=4 * DETECTOR_PX, min_score=MIN_SCORE)
+    settings = DetectorSettings(long_side_px=4 * DETECTOR_PX, score_threshold=MIN_SCORE)
+    yunet = YuNet(open_backend(detector, Execution(provider="cpu")), settings)
     landmarks = np.stack([_landmarks(yunet, image) for image in images])
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.npz")
