@@ -88,10 +88,10 @@ class CropSettings(Settings):
     landmarks: tuple[Point, Point, Point, Point, Point]
     """The person's right eye, left eye, nose tip, right and left corner of the mouth, as (x, y)."""
 
-    def scaled(self, size: int) -> CropGeometry:
+    def scaled(self, size: int) -> CropSettings:
         """Return the same view in ``size`` x ``size`` pixels."""
         moved = [(x * size / self.size, y * size / self.size) for x, y in self.landmarks]
-        return CropGeometry.model_validate({"size": size, "landmarks": moved})
+        return CropSettings.model_validate({"size": size, "landmarks": moved})
 
 
 class DetectorSettings(Settings):

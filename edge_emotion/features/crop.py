@@ -9,19 +9,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.config import CropGeometry
+from edge_emotion.config import CropSettings
 from edge_emotion.types import F32, U8
 
 F64 = NDArray[np.float64]
 
 
-CANONICAL = CropGeometry(
+CANONICAL = CropSettings(
     size=48, landmarks=((14.98, 18.28), (33.02, 18.28), (24.0, 28.13), (16.69, 36.76), (31.31, 36.76))
 )
 """Typical place of the landmarks in FER+ faces (measured by ``edge_emotion_export.training.crop_geometry``)."""
 
 
-def align(image: U8, landmarks: F32, geometry: CropGeometry = CANONICAL, *, grey: bool = True) -> U8:
+def align(image: U8, landmarks: F32, geometry: CropSettings = CANONICAL, *, grey: bool = True) -> U8:
     """Return the face turned upright, scaled and moved so that its landmarks meet the geometry's.
 
     The similarity transform minimises the squared distances of the five landmarks in the crop (Umeyama 1991).
@@ -72,7 +72,7 @@ def align(image: U8, landmarks: F32, geometry: CropGeometry = CANONICAL, *, grey
     )
 
 
-def crop_to_image(landmarks: F32, geometry: CropGeometry) -> F64:
+def crop_to_image(landmarks: F32, geometry: CropSettings) -> F64:
     """The similarity ``(2, 3)`` that leads from the crop's coordinates to the picture's; raises as `align` does."""
     x, y = np.asarray(landmarks, np.float64).T
     found = x + 1j * y

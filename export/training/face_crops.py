@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.config import CropGeometry, DetectorSettings, Execution
+from edge_emotion.config import CropSettings, DetectorSettings, Execution
 from edge_emotion.features.crop import CANONICAL, align
 from edge_emotion.model.backend import open_backend
 from edge_emotion.model.detector import YuNet
@@ -48,7 +48,7 @@ def find_landmarks(images: Sequence[U8]) -> F32:
 
 
 def face_crops(
-    images: Sequence[U8], geometry: CropGeometry = CANONICAL, *, grey: bool = True
+    images: Sequence[U8], geometry: CropSettings = CANONICAL, *, grey: bool = True
 ) -> tuple[U8, NDArray[np.bool_]]:
     """Aligned crops of corpus pictures, each of which shows one face.
 
@@ -94,7 +94,7 @@ def _landmarks(yunet: YuNet, image: U8) -> F32:
     return ((main.landmarks - border) / scale).astype(np.float32)
 
 
-def _frame(image: U8, geometry: CropGeometry) -> F32:
+def _frame(image: U8, geometry: CropSettings) -> F32:
     """Landmarks that make `align` return the whole picture."""
     height, width = image.shape[:2]
     return np.array(geometry.landmarks, np.float32) / geometry.size * (width, height)
