@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from edge_emotion.config import (
-    CropGeometry,
+    CropSettings,
     DetectorSettings,
     Finite,
     Mode,
@@ -141,11 +141,13 @@ class FacePart(Settings):
 
     part: Literal["face"] = "face"
     detector: DetectorModel
-    crop: CropGeometry
+    crop: CropSettings
     encoder: EncoderModel
     pooling: Literal["mean", "mean_deviation"] = "mean"
     """Over the frames of the window: their mean, or mean and population standard deviation side by side."""
     window_s: WindowLengths
+    max_rate_hz: Annotated[float, Field(gt=0, le=60)] = 30.0
+    """Frames that come faster are passed over."""
     hold_s: Seconds = 1.0
     """A lost face counts for this long."""
     regressor: RegressorModel
@@ -167,6 +169,8 @@ class FusionPart(Settings):
     kind: Literal["late"] = "late"
     error_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Between the errors of sound and picture: widens the fused sigma, leaves the weights alone."""
+    short_fill_exponent: Annotated[float, Field(ge=0, le=2)] = 0.25
+    """Until a window is full, sigma grows by ``fill ** -exponent`` on top of its model (our choice)."""
     confidence_half_width: Annotated[float, Field(gt=0, le=2)] = 0.25
     minimum_signal_s: Seconds = 1.0
     """A modality counts from this much input on."""

