@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 from rich.console import Console
 
@@ -20,27 +18,13 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def run(app: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> int:
-    """Run ``app`` and return its exit code; an `EdgeEmotionError` becomes one line on standard error.
-
-    A reader that closes the pipe early (``| head``) ends the command quietly with 0, an interrupt with 130.
-    """
+    """Run ``app`` and return its exit code; an `EdgeEmotionError` becomes one line on standard error."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        result = typer.main.get_command(app).main(
-            args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False
-        )
+        typer.main.get_command(app).main(args=None if arguments is None else list(arguments), prog_name=name)
     except EdgeEmotionError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        print(f"{name}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return result if isinstance(result, int) else 0
+    except SystemExit as end:  # how the command line library ends, usage faults (2) included
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
