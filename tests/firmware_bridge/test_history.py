@@ -3,10 +3,11 @@
 import sqlite3
 
 import pytest
-from firmware_bridge.history import DUE_S, History
-from firmware_bridge.spool import Spool, SpoolError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from firmware_bridge.history import DUE_S, History
+from firmware_bridge.spool import Spool, SpoolError
 
 S = 1_000_000_000
 
@@ -36,7 +37,9 @@ def drain(history):
 
 def test_while_the_broker_answers_the_disk_is_not_written(spool_at, tmp_path):
     history = History(spool_at)
-    before = [(each.name, each.stat().st_mtime_ns, each.stat().st_size) for each in sorted(tmp_path.iterdir())]
+    before = [
+        (each.name, each.stat().st_mtime_ns, each.stat().st_size) for each in sorted(tmp_path.iterdir())
+    ]
     for second in range(60):
         history.push(b"%d" % second, second * S)
         assert drain(history) == [b"%d" % second]

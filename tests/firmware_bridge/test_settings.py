@@ -1,4 +1,5 @@
 import pytest
+
 from edge_emotion.errors import ConfigError
 from firmware_bridge import config_file
 from firmware_bridge.settings import SAFE_KEYS, Settings
@@ -32,7 +33,7 @@ def test_the_shortest_file_is_one_line(tmp_path):
     ],
 )
 def test_faults_are_named_by_their_dotted_path(table, said):
-    with pytest.raises(ConfigError, match=".+") as caught:
+    with pytest.raises(ConfigError, match=r".") as caught:
         config_file.parse(table)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -94,7 +95,9 @@ def test_nothing_secret_is_shown():
 
 def test_changes_tell_safe_keys_from_the_rest():
     old = config_file.parse(MINIMAL)
-    new = config_file.parse(MINIMAL | {"log_level": "debug", "history": {"rate_hz": 2}, "mqtt": {"host": "other"}})
+    new = config_file.parse(
+        MINIMAL | {"log_level": "debug", "history": {"rate_hz": 2}, "mqtt": {"host": "other"}}
+    )
     assert config_file.changes(old, new) == (["history.rate_hz", "log_level"], ["mqtt.host"])
     taken = config_file.take_safe(old, new)
     assert taken.log_level == "debug"

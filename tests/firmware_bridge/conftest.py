@@ -1,0 +1,3 @@
+from broker import broker, make_broker, observe
+
+__all__ = ["broker", "make_broker", "observe"]
