@@ -1,0 +1,188 @@
+"""Pictures in, tracked and aligned faces out.
+
+A face that is being followed is looked for only in a small window round its last place, at the scale at which the
+detector is both quick and exact. The whole picture is searched every `SEARCH_S`, and at once when a followed face is
+not found in its window, so that fast motion costs time rather than the face. Latency: none, a frame's faces are
+returned with the frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_emotion.config import CropSettings, QualityThresholds
+from edge_emotion.features import quality
+from edge_emotion.features.crop import CANONICAL, align
+from edge_emotion.features.quality import FaceFacts
+from edge_emotion.features.tracking import OVERLAP, Track, Tracks, centre, distinct, overlap, size
+from edge_emotion.types import U8, FaceBox, FaceDetector, QualityFlag, VideoFrame
+
+SEARCH_S, IDLE_SEARCH_S = 0.2, 0.1
+"""Time between searches of the whole picture while all known faces are in sight, and otherwise."""
+WINDOW_PX = 96
+"""Side of a followed face's window as the detector sees it."""
+WINDOW_FACES = 2.0
+"""Side of the window in face sizes."""
+_DRIFT, _GROWTH = 0.15, 1.25  # of window and face, before the window is laid anew
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """One face in one picture."""
+
+    id: str
+    """Short and stable for as long as the face is followed."""
+    box: FaceBox
+    crop: U8
+    """Aligned grey crop ``(size, size)`` (`edge_emotion.features.crop.align`)."""
+    facts: FaceFacts
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFrame:
+    """The faces of one picture."""
+
+    time_ns: int
+    faces: tuple[TrackedFace, ...]
+    """The primary face first if it is in sight, then the others by the time they have been known."""
+    primary_id: str | None
+    """The face that the readings are about; it may be out of sight for a moment."""
+    flags: tuple[QualityFlag, ...]
+    """Of ``no_face``, ``multi_face``, ``low_light``, ``blur``, ``off_axis``: the last three speak of the primary
+    face; ``low_light`` speaks of the picture where there is no face."""
+
+    @property
+    def primary(self) -> TrackedFace | None:
+        """The primary face if it is in sight."""
+        return self.faces[0] if self.faces and self.faces[0].id == self.primary_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A square part of the picture: left, top and side."""
+
+    x: int
+    y: int
+    side: int
+
+    @classmethod
+    def around(cls, face: FaceBox) -> _Window:
+        side = round(WINDOW_FACES * size(face))
+        x, y = centre(face)
+        return cls(round(x - side / 2), round(y - side / 2), side)
+
+    def still_fits(self, face: FaceBox) -> bool:
+        """Whether ``face`` is near enough to the middle, and of the size that the window was laid for."""
+        ratio = WINDOW_FACES * size(face) / self.side
+        return self.distance(face) < _DRIFT and 1 / _GROWTH < ratio < _GROWTH
+
+    def distance(self, face: FaceBox) -> float:
+        """Distance of the face from the middle, in sides of the window."""
+        x, y = centre(face)
+        return max(abs(x - self.x - self.side / 2), abs(y - self.y - self.side / 2)) / self.side
+
+
+class FaceStream:
+    """Follows the faces of a stream of pictures.
+
+    Parameters
+    ----------
+    detector
+        Finds faces; its own input size is used to search whole pictures.
+    geometry
+        Of the crops.
+    limits
+        From where on a fact becomes a flag.
+    hold_s
+        A lost face keeps its id for this long.
+    max_faces
+        Further faces are not followed.
+    """
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        geometry: CropSettings = CANONICAL,
+        *,
+        limits: QualityThresholds | None = None,
+        hold_s: float = 1.0,
+        max_faces: int = 4,
+    ) -> None:
+        self._detector = detector
+        self._geometry = geometry
+        self._limits = limits or QualityThresholds()
+        self._max_faces = max_faces
+        self._tracks = Tracks(hold_s)
+        self.reset()
+
+    def reset(self) -> None:
+        """As just constructed."""
+        self._tracks.reset()
+        self._windows: dict[str, _Window] = {}
+        self._searched_ns: int | None = None
+
+    def update(self, frame: VideoFrame) -> FaceFrame:
+        """Faces of the next picture; size and colour may differ from the last one's, and gaps in time are allowed."""
+        image, time_ns = frame.image, frame.time_ns
+        strangers = self._tracks.assign(self._find(image, time_ns), time_ns)
+        for face in strangers[: max(0, self._max_faces - len(self._tracks.visible))]:
+            self._welcome(face, image, time_ns)
+        visible = self._tracks.visible
+        self._windows = {track.id: self._window(track) for track in visible}
+        height, width = image.shape[:2]
+        primary_id = self._tracks.choose_primary(width, height, time_ns)
+        faces = tuple(
+            self._describe(track, image) for track in sorted(visible, key=lambda t: t.id != primary_id)
+        )
+        return FaceFrame(time_ns, faces, primary_id, self._flags(faces, image))
+
+    def _find(self, image: U8, time_ns: int) -> list[FaceBox]:
+        """Faces in the windows and, if a search is due or a followed face is missing, in the whole picture."""
+        windows = list(self._windows.values())
+        followed = [face for window in windows for face in self._look(image, window)]
+        # A neighbour is best seen in its own window.
+        followed.sort(key=lambda face: min(window.distance(face) for window in windows))
+        found = list(distinct(followed))
+        missing = len(found) < len(windows)
+        pause_s = SEARCH_S if windows else IDLE_SEARCH_S
+        waited_ns = None if self._searched_ns is None else time_ns - self._searched_ns
+        if missing or waited_ns is None or not 0 <= waited_ns < pause_s * 1e9:
+            self._searched_ns = time_ns
+            found = list(distinct([*found, *self._detector.compute(image)]))
+        return found
+
+    def _look(self, image: U8, window: _Window) -> list[FaceBox]:
+        """Faces in one part of the picture, in the picture's coordinates."""
+        x, y = max(0, window.x), max(0, window.y)
+        part = image[y : max(0, window.y + window.side), x : max(0, window.x + window.side)]
+        if part.size == 0:
+            return []
+        long_side_px = -(-WINDOW_PX * max(part.shape[:2]) // window.side)
+        return [_moved(face, x, y) for face in self._detector.compute(part, long_side_px)]
+
+    def _welcome(self, face: FaceBox, image: U8, time_ns: int) -> None:
+        """Begin to follow a face if a second look, at the scale of its window, finds it too."""
+        for second in self._look(image, _Window.around(face)):
+            if overlap(face, second) >= OVERLAP:
+                self._tracks.begin(second, time_ns)
+                return
+
+    def _window(self, track: Track) -> _Window:
+        """The window to look in next: the last one while it fits, so that a resting face is seen alike each time."""
+        window = self._windows.get(track.id)
+        return window if window and window.still_fits(track.face) else _Window.around(track.face)
+
+    def _describe(self, track: Track, image: U8) -> TrackedFace:
+        crop = align(image, track.face.landmarks, self._geometry)
+        return TrackedFace(track.id, track.face, crop, quality.measure(track.face, crop))
+
+    def _flags(self, faces: tuple[TrackedFace, ...], image: U8) -> tuple[QualityFlag, ...]:
+        found = quality.flags([face.facts for face in faces], self._limits)
+        dark = not faces and image.size > 0 and float(image[::16, ::16, ...].mean()) < self._limits.low_light
+        return (*found, "low_light") if dark else found
+
+
+def _moved(face: FaceBox, x: int, y: int) -> FaceBox:
+    return face._replace(x=face.x + x, y=face.y + y, landmarks=face.landmarks + np.array([x, y], np.float32))
