@@ -66,9 +66,7 @@ def compute_descriptors(samples: NDArray[Any], sample_rate_hz: int, mode: Mode =
     return descriptor_table(_analysed(samples, sample_rate_hz, mode), len(samples) / sample_rate_hz)
 
 
-def compute_functionals(
-    samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat"
-) -> F32 | None:
+def compute_functionals(samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat") -> F32 | None:
     """The 88 functionals of a whole recording, in the order of ``FUNCTIONAL_NAMES``.
 
     Parameters are those of `compute_descriptors`.
@@ -101,14 +99,14 @@ def whole_functionals(stream: LowLevelStream) -> F32 | None:
     if frames == 0:
         return None
     spectral = np.empty((len(short), SPECTRAL_COLUMNS), np.float32)
-    rows.spectral_rows(short, spectral)
+    rows.spectral_rows(short, 0, spectral)
     compat = stream.mode == "compat"
     decided = stream.released if compat else frames
     count = decided or frames
     f0 = np.empty(count, np.float32)
     pitch = np.empty((count, PITCH_COLUMNS), np.float32)
     last_gated = min(count + 1, frames) - 1 if decided else rows.OWN_FRAME
-    rows.pitch_rows(short, long, count - 1, last_gated, f0, pitch)
+    rows.pitch_rows(short, long, 0, count - 1, last_gated, f0, pitch)
     if not decided:
         f0 = f0[:1]
         pitch[1:, VOICED_COLUMNS:] = 0.0

@@ -123,28 +123,28 @@ def neighbours(i: int, last: int, out: Indices) -> None:
 
 
 @kernel
-def spectral_rows(short: Matrix32, out: Matrix32) -> None:
-    """Smoothed spectral rows of all 20 ms frames of a file, ``float32 (n, 7)``."""
+def spectral_rows(short: Matrix32, begin: int, out: Matrix32) -> None:
+    """Smoothed spectral rows ``float32 (n, 7)`` of the frames from ``begin`` on; the ends of ``short`` count twice."""
     near = np.empty(3, np.int64)
-    for i in range(len(short)):
-        neighbours(i, len(short) - 1, near)
+    for i in range(len(out)):
+        neighbours(begin + i, len(short) - 1, near)
         spectral_row(short[near[0]], short[near[1]], short[near[2]], out[i])
 
 
 @kernel
 def pitch_rows(
-    short: Matrix32, long: Matrix32, last: int, last_gated: int, f0: Vector32, out: Matrix32
+    short: Matrix32, long: Matrix32, begin: int, last: int, last_gated: int, f0: Vector32, out: Matrix32
 ) -> None:
-    """Smoothed F0 ``float32 (m,)`` and the rows bound to it ``float32 (m, 28)`` of frames 0 to m - 1.
+    """Smoothed F0 ``float32 (m,)`` and the rows bound to it ``float32 (m, 28)`` of the frames from ``begin`` on.
 
     ``last_gated`` is the last frame that F0 and the gated spectral descriptors may look at (`OWN_FRAME`: each row its
     own), ``last`` that of all others: they differ at the end of a file.
     """
     near = np.empty(3, np.int64)
     for i in range(len(out)):
-        neighbours(i, last, near)
+        neighbours(begin + i, last, near)
         voice_row(short, long, near, out[i])
-        neighbours(i, i if last_gated == OWN_FRAME else last_gated, near)
+        neighbours(begin + i, begin + i if last_gated == OWN_FRAME else last_gated, near)
         gated_row(short, long, near, out[i])
         f0[i] = mean3_nonzero(long[near[0], F0], long[near[1], F0], long[near[2], F0])
 
