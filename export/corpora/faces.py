@@ -64,20 +64,15 @@ class FaceCorpus:
 
     def take(self, index: NDArray[np.int64]) -> FaceCorpus:
         """The items at ``index``, in that order."""
-        images = self.images[index] if isinstance(self.images, np.ndarray) else [self.images[i] for i in index]
-
-        def column(values: NDArray[np.generic] | None) -> NDArray[np.generic] | None:
-            return None if values is None else values[index]
-
         return replace(
             self,
-            images=images,
+            images=[self.images[i] for i in index],
             names=[self.names[i] for i in index],
             split=self.split[index],
-            votes=column(self.votes),
-            affect=column(self.affect),
-            expression=column(self.expression),
-            subject=column(self.subject),
+            votes=None if self.votes is None else self.votes[index],
+            affect=None if self.affect is None else self.affect[index],
+            expression=None if self.expression is None else self.expression[index],
+            subject=None if self.subject is None else self.subject[index],
         )
 
     def only(self, split: str) -> FaceCorpus:
@@ -157,14 +152,18 @@ def _number(path: Path, line: int, column: str, text: str, low: float, high: flo
     except ValueError:
         value = np.nan
     if not low <= value <= high:
-        raise InputError(f"{path}: line {line}: {column} is {text!r}, expected a number from {low:g} to {high:g}")
+        raise InputError(
+            f"{path}: line {line}: {column} is {text!r}, expected a number from {low:g} to {high:g}"
+        )
     return value
 
 
 def _picture(path: Path, flags: int) -> U8:
     image = cv2.imread(str(path), flags) if path.is_file() else None
     if image is None:
-        raise InputError(f"{path}: not a picture that can be read; restore the file or drop its row from labels.csv")
+        raise InputError(
+            f"{path}: not a picture that can be read; restore the file or drop its row from labels.csv"
+        )
     return np.asarray(image, np.uint8)
 
 
@@ -173,7 +172,7 @@ def _is_ferplus(folder: Path) -> bool:
 
 
 def read_ferplus(folder: Path) -> FaceCorpus:
-    """FER2013 faces in sheets (2,000 a sheet, 50 a row, row by row) with the ten FER+ votes of each in ``labels.csv``."""
+    """FER2013 faces in sheets (2,000 a sheet, 50 a row, row by row); ``labels.csv`` has the votes of each."""
     path = folder / "labels.csv"
     index, split, votes = [], [], []
     for line, cells in _rows(path, ("index", "split", *VOTE_COLUMNS)):
@@ -194,7 +193,7 @@ def read_ferplus(folder: Path) -> FaceCorpus:
     return FaceCorpus(
         name="ferplus",
         licence="labels MIT (Microsoft FER+); FER2013 pixels scraped from the web, rights unclear",
-        images=images,
+        images=list(images),
         names=[str(i) for i in index],
         split=np.asarray(split),
         votes=np.asarray(votes, np.float32),
@@ -204,7 +203,9 @@ def read_ferplus(folder: Path) -> FaceCorpus:
 def _tiles(sheet: U8, path: Path) -> U8:
     rows, rest = divmod(sheet.shape[0], FACE_PX)
     if rest or sheet.shape[1] != SHEET_COLUMNS * FACE_PX:
-        raise InputError(f"{path}: {sheet.shape[1]}x{sheet.shape[0]} pixels, expected rows of {SHEET_COLUMNS} faces of 48")
+        raise InputError(
+            f"{path}: {sheet.shape[1]}x{sheet.shape[0]} pixels, expected rows of {SHEET_COLUMNS} faces of 48"
+        )
     grid = sheet.reshape(rows, FACE_PX, SHEET_COLUMNS, FACE_PX)
     return np.ascontiguousarray(grid.transpose(0, 2, 1, 3)).reshape(-1, FACE_PX, FACE_PX)
 
@@ -222,7 +223,7 @@ def _is_diffusionfer(folder: Path) -> bool:
 
 
 def read_diffusionfer(folder: Path) -> FaceCorpus:
-    """Pictures named in ``labels.csv`` (file, valence, arousal, expression in AffectNet's numbering), without partitions."""
+    """Pictures named in ``labels.csv``: file, valence, arousal, expression in AffectNet's numbering."""
     path = folder / "labels.csv"
     images, names, affect, expression = [], [], [], []
     for line, cells in _rows(path, ("file", "valence", "arousal", "expression")):

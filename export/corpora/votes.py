@@ -24,9 +24,9 @@ def label(votes: F32, protocol: Protocol) -> NDArray[np.int64]:
     votes
         ``(n, 10)`` in the order of `VOTE_COLUMNS`.
     protocol
-        ``standard``: single votes are dropped, then one column holds more than half of what remains (Barsoum et al. 2016,
-        majority voting). ``plurality``: one column alone has the most of the raw votes. ``majority``: one column holds
-        more than half of all raw votes. In each the winner must be one of the eight expressions.
+        ``standard``: single votes are dropped, then one column holds more than half of what remains (Barsoum et al.
+        2016, majority voting). ``plurality``: one column alone has the most of the raw votes. ``majority``: one column
+        holds more than half of all raw votes. In each the winner must be one of the eight expressions.
     """
     counts = without_single_votes(votes) if protocol == "standard" else votes
     top, winner, total = counts.max(1), counts.argmax(1), counts.sum(1)
