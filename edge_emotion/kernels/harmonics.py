@@ -43,7 +43,7 @@ def describe(
             continue
         row[0] = _harmonics_to_noise(correlation[t], lag_rate / float(hertz[t]))
         _measure(magnitude[t], float(hertz[t]), bin_hz, level, frequency, height)
-        row[1] = level[1] - level[2]
+        row[1] = min(max(level[1] - level[2], _MISSING_DB), -_MISSING_DB)
         third = _nearest_formant(frequency, height, formant_hertz[t, 2])
         other = level[third] if third > 0 else np.float32(_MISSING_DB)
         row[2] = min(max(level[1] - other, _MISSING_DB), -_MISSING_DB)
