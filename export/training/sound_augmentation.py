@@ -39,12 +39,16 @@ class Condition:
         Time in which the room's sound falls by 60 dB.
     gain_db
         Of speech and noise together; what then exceeds full scale is clipped.
+    lead_s, tail_s
+        Pause, with the noise in it, before and after the utterance.
     """
 
     noise: Colour | None = None
     snr_db: float = 20.0
     reverberation_s: float | None = None
     gain_db: float = 0.0
+    lead_s: float = 0.0
+    tail_s: float = 0.0
 
 
 CLEAN = Condition()
@@ -57,23 +61,28 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 
 
 def draw_condition(rng: np.random.Generator, snr_db: float) -> Condition:
-    """A random condition at a given signal-to-noise ratio: any colour, every third in a room, gain -24 to +8 dB."""
+    """A random condition at a given signal-to-noise ratio: any colour, every third in a room, gain -24 to +8 dB,
+    pauses.
+    """
     room = float(rng.uniform(0.15, 0.8)) if rng.random() < 1 / 3 else None
     return Condition(
         noise=COLOURS[rng.integers(len(COLOURS))],
         snr_db=snr_db,
         reverberation_s=room,
         gain_db=float(rng.uniform(-24.0, 8.0)),
+        lead_s=float(rng.uniform(0.0, 1.0)),
+        tail_s=float(rng.uniform(0.0, 0.5)),
     )
 
 
 def apply(samples: F32, condition: Condition, rng: np.random.Generator, talkers: Sequence[F32] = ()) -> F32:
-    """One copy of ``samples`` (n,), 16 kHz, under ``condition``; same length.
+    """One copy of ``samples`` (n,), 16 kHz, under ``condition``; as long as they and the pauses.
 
     ``talkers`` are utterances of other people, needed for babble.
     """
-    sound = samples.astype(np.float64)
-    power = float(np.mean(sound**2))
+    power = float(np.mean(samples.astype(np.float64) ** 2))
+    pauses = (round(condition.lead_s * RATE_HZ), round(condition.tail_s * RATE_HZ))
+    sound = np.pad(samples.astype(np.float64), pauses)
     if condition.reverberation_s is not None:
         sound = reverberate(sound, condition.reverberation_s, rng)
     if condition.noise is not None and power > 0:

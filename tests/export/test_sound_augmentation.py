@@ -49,6 +49,14 @@ def test_noise_has_the_asked_level(snr_db):
     )
 
 
+def test_noise_fills_the_pauses():
+    speech = 0.1 * np.random.default_rng(1).normal(size=16000).astype(np.float32)
+    copy = apply(speech, Condition("white", 10.0, lead_s=0.5, tail_s=0.25), np.random.default_rng(2))
+    assert len(copy) == 28000
+    for pause in (copy[:8000], copy[-4000:]):
+        assert 20 * np.log10(np.std(pause)) == pytest.approx(-30.0, abs=0.5)
+
+
 def test_gain_clips():
     tone = np.full(1000, 0.5, np.float32)
     assert apply(tone, Condition(gain_db=8.0), np.random.default_rng(0)).max() == 1.0
