@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from edge_emotion.errors import UsageError
 from edge_emotion.features.rows import Rows
 from edge_emotion.features.signal import silence_faults
-from edge_emotion.kernels import formants, harmonics, pitch, spectrum, voice_quality
+from edge_emotion.kernels import formants, harmonics, pitch, spectrum, transform, voice_quality
 from edge_emotion.types import F32
 
 Mode = Literal["compat", "corrected"]
@@ -64,26 +63,14 @@ def samples_in(milliseconds: int, sample_rate_hz: int) -> int:
 
 
 class _Framing:
-    """Frames of one length, windowed, padded and transformed, many at a time."""
+    """Frames of one length: their window, their transform and the axis that the reference gives them."""
 
-    def __init__(self, milliseconds: int, sample_rate_hz: int, window: F32, hop: int) -> None:
+    def __init__(self, milliseconds: int, window: F32) -> None:
         self.length = len(window)
-        self.hop = hop
         self.rate_hz = self.length / (milliseconds / 1000.0)
-        self.fft_size = 1 << (self.length - 1).bit_length()
-        self._window = window
-        self._left = (self.fft_size - self.length) // 2
+        self.plan = transform.transform_plan(window)
+        self.fft_size = 2 * len(self.plan.order)
         self.bins = self.fft_size // 2 + 1
-
-    def frames(self, samples: F32, count: int) -> F32:
-        step = samples.strides[0]
-        return as_strided(samples, (count, self.length), (self.hop * step, step))
-
-    def transform(self, frames: F32) -> tuple[F32, np.ndarray]:
-        padded = np.zeros((len(frames), self.fft_size), np.float32)
-        padded[:, self._left : self._left + self.length] = frames * self._window
-        spectra = np.fft.rfft(padded.astype(np.float64), axis=1)
-        return padded, spectra
 
 
 class LowLevelStream:
@@ -121,8 +108,8 @@ class LowLevelStream:
         self.hop = samples_in(10, sample_rate_hz)
         corrected = mode == "corrected"
         short_length, long_length = samples_in(20, sample_rate_hz), samples_in(60, sample_rate_hz)
-        self._near = _Framing(20, sample_rate_hz, np.hamming(short_length).astype(np.float32), self.hop)
-        self._far = _Framing(60, sample_rate_hz, _gauss(long_length), self.hop)
+        self._near = _Framing(20, np.hamming(short_length).astype(np.float32))
+        self._far = _Framing(60, _gauss(long_length))
         self._spectrum_plan = spectrum.spectrum_plan(self._near.fft_size, self._near.rate_hz)
         self._formant_plan = formants.formant_plan(self._near.fft_size, self._near.rate_hz, corrected)
         self._pitch_plan = pitch.pitch_plan(self._far.fft_size, self._far.rate_hz)
@@ -133,14 +120,13 @@ class LowLevelStream:
         self._short = Rows(len(SHORT))
         self._long = Rows(len(LONG))
         self._magnitude = Rows(self._far.bins, 2 * (_BATCH + MOST_WAITED))
-        self._correlation = Rows(self._far.bins, 2 * (_BATCH + MOST_WAITED))
         self._rms = Rows()
         self._before = np.zeros((_BATCH + 1, self._near.bins), np.float32)
         self.reset()
 
     def reset(self) -> None:
         """As just constructed."""
-        for rows in (self._samples, self._short, self._long, self._magnitude, self._correlation, self._rms):
+        for rows in (self._samples, self._short, self._long, self._magnitude, self._rms):
             rows.reset()
         self._trellis = pitch.new_trellis()
         self._periods = voice_quality.new_periods()
@@ -209,19 +195,20 @@ class LowLevelStream:
         count = self._ready(self._near, done)
         if count == 0:
             return 0
-        begin = done * self.hop
-        frames = self._near.frames(self._samples.between(begin, self._samples.end), count)
-        _, spectra = self._near.transform(frames)
         magnitude = self._before[: count + 1]
-        magnitude[1:] = np.abs(spectra)
+        real = np.empty((count, len(self._formant_plan.cosines)), np.float32)
+        imaginary = np.empty_like(real)
+        power = np.empty((count, 2), np.float32)
+        samples = self._samples.between(done * self.hop, self._samples.end)
+        transform.transform(samples, self.hop, self._near.plan, real, imaginary, magnitude[1:], power)
         if done == 0:
             magnitude[0] = magnitude[1]
         rows = np.zeros((count, spectrum.DESCRIPTORS), np.float32)
         spectrum.describe(magnitude, self._spectrum_plan, rows)
         resonances = np.zeros((count, 2 * formants.FORMANTS), np.float32)
         formants.formants(
-            np.ascontiguousarray(spectra.real, np.float32),
-            np.ascontiguousarray(spectra.imag, np.float32),
+            real,
+            imaginary,
             self._formant_plan,
             resonances,
         )
@@ -229,7 +216,7 @@ class LowLevelStream:
         out = self._short.extend(count)
         out[:, : spectrum.DESCRIPTORS] = rows
         out[:, spectrum.DESCRIPTORS : -1] = resonances
-        out[:, -1] = np.mean(np.square(frames, dtype=np.float64), axis=1)
+        out[:, -1] = power[:, 0]
         return count
 
     def _describe_long(self) -> int:
@@ -237,15 +224,12 @@ class LowLevelStream:
         count = self._ready(self._far, done)
         if count == 0:
             return 0
-        frames = self._far.frames(self._samples.between(done * self.hop, self._samples.end), count)
-        padded, spectra = self._far.transform(frames)
+        samples = self._samples.between(done * self.hop, self._samples.end)
         magnitude = self._magnitude.extend(count)
-        magnitude[:] = np.abs(spectra)
-        power = np.square(magnitude)
-        self._correlation.append(np.abs(np.fft.irfft(power, axis=1)[:, : self._far.bins]).astype(np.float32))
-        self._rms.append(
-            np.sqrt(np.sum(np.square(padded, dtype=np.float64), axis=1) / self._far.length).astype(np.float32)
-        )
+        none = np.empty((count, 0), np.float32)
+        power = np.empty((count, 2), np.float32)
+        transform.transform(samples, self.hop, self._far.plan, none, none, magnitude, power)
+        self._rms.append(np.sqrt(power[:, 1]))
         hertz = np.zeros((count, pitch.CANDIDATES), np.float32)
         voicing = np.zeros((count, pitch.CANDIDATES), np.float32)
         pitch.candidates(magnitude, self._pitch_plan, hertz, voicing)
@@ -265,9 +249,12 @@ class LowLevelStream:
             samples, self._samples.first, done, hertz, self._period_plan, self._periods, variation
         )
         levels = np.zeros((len(hertz), harmonics.COLUMNS), np.float32)
+        magnitude = self._magnitude.between(done, end)
+        correlation = np.empty_like(magnitude)
+        transform.autocorrelate(magnitude, hertz, self._far.plan, correlation)
         harmonics.describe(
-            self._magnitude.between(done, end),
-            self._correlation.between(done, end),
+            magnitude,
+            correlation,
             hertz,
             np.ascontiguousarray(self._short.between(done, end)[:, 10:13]),
             self._far.rate_hz / self._far.fft_size,
@@ -278,7 +265,7 @@ class LowLevelStream:
         out[:, 0] = _semitones(hertz)
         out[:, 1:3] = variation
         out[:, 3:] = levels
-        for rows in (self._magnitude, self._correlation, self._rms):
+        for rows in (self._magnitude, self._rms):
             rows.drop_before(end)
 
 
