@@ -124,6 +124,8 @@ class QualityThresholds(Settings):
     clipped: Share = 0.001
     """Share of samples at full scale."""
     low_snr_db: Finite = 10.0
+    stale_s: Seconds = 0.5
+    """Sound or pictures that stop coming are stale after this time; stale sound is not used."""
 
 
 class SmoothingChain(Settings):

@@ -119,14 +119,17 @@ def encoder_graph(seed: int = 3) -> bytes:
 
 
 def detector_graph() -> bytes:
-    """YuNet's twelve outputs: a "face" is 48 pixels wide wherever a cell of 16 pixels is nearly white (over 230)."""
+    """YuNet's twelve outputs: a nearly white cell (over 230) of 16 pixels is the middle of a "face" of 48 pixels.
+
+    Its middle is the cell's upper left corner, so that the windows in which a face is followed lie on the cells too.
+    """
     nodes = [helper.make_node("ReduceMean", ["input"], ["grey"], axes=[1], keepdims=1)]
     # In units of the stride: centre, then logarithm of width and height; eyes above, mouth below the centre.
-    landmarks = np.array([[-0.5, -0.4], [0.5, -0.4], [0, 0.1], [-0.4, 0.6], [0.4, 0.6]]) + 0.5
+    landmarks = np.array([[-0.5, -0.4], [0.5, -0.4], [0, 0.1], [-0.4, 0.6], [0.4, 0.6]])
     constants: dict[str, Any] = {
         "limit": np.array(230.0),
         "tenth": np.array(0.1),
-        "box": np.array([0.5, 0.5, np.log(3.0), np.log(3.0)]).reshape(1, 1, 4),
+        "box": np.array([0.0, 0.0, np.log(3.0), np.log(3.0)]).reshape(1, 1, 4),
         "points": landmarks.reshape(1, 1, 10),
     }
     outputs: dict[str, list[Any]] = {}

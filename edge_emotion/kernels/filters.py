@@ -66,3 +66,21 @@ def window_median(ring: Ring, after_ns: int, until_ns: int, scratch: Vector64) -
     if count % 2 == 1:
         return scratch[middle]
     return 0.5 * (scratch[middle - 1] + scratch[middle])
+
+
+@kernel
+def window_cover(ring: Ring, after_ns: int, until_ns: int, hold_ns: int) -> int:
+    """How much of the span its rows stand for: each until the next, the last until the end, at most ``hold_ns``."""
+    capacity = len(ring.times)
+    start, held = ring.cursor
+    covered = 0
+    before = after_ns
+    for i in range(held):
+        time = ring.times[(start + i) % capacity]
+        if after_ns < time <= until_ns:
+            if before > after_ns:
+                covered += min(time - before, hold_ns)
+            before = time
+    if before > after_ns:
+        covered += min(until_ns - before, hold_ns)
+    return covered

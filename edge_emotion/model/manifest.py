@@ -159,6 +159,8 @@ class FacePart(Settings):
         pooled = self.encoder.features * (1 if self.pooling == "mean" else 2)
         if pooled != self.regressor.features:
             raise ValueError(f"{pooled} pooled features for a regressor of {self.regressor.features}")
+        if self.hold_s > min(self.window_s.arousal, self.window_s.valence):
+            raise ValueError("a face cannot be held for longer than its window")
         return self
 
 
