@@ -11,11 +11,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from benchmarks.harness import RemoteCall, Result
 
 WORKERS = Path(__file__).resolve().parent / "workers"
 ENVIRONMENTS = WORKERS.parents[2] / ".peers"
@@ -119,6 +122,23 @@ class Peer:
             raise PeerUnavailableError((self._complaints.read().splitlines() or ["its worker ended"])[-1])
         answered: dict[str, Any] = json.loads(answer)
         return answered
+
+
+@contextmanager
+def measured_peers(
+    names: Sequence[str], fixtures: Mapping[str, Any], result: Result
+) -> Iterator[dict[str, RemoteCall]]:
+    """Start the workers of ``names``; their calls as ``peer: call``, and the reason for each that is not there."""
+    with ExitStack() as stack:
+        calls: dict[str, RemoteCall] = {}
+        for name in names:
+            try:
+                peer = stack.enter_context(Peer(name, fixtures))
+            except PeerUnavailableError as reason:
+                result.not_measured[name] = str(reason)
+                continue
+            calls |= {f"{name}: {call}": peer.call(call) for call in peer.calls}
+        yield calls
 
 
 def build(names: list[str]) -> dict[str, str | None]:
