@@ -1,6 +1,6 @@
 """From time-stamped sound and pictures to readings: the only place where the stages meet.
 
-Readings lie on a grid of time that begins with the first input. The reading at time t rests on what was captured before
+Readings lie at whole multiples of the time between them. The reading at time t rests on what was captured before
 t and on nothing later, so it does not matter in which pieces the input comes: input that is ahead of the next reading
 waits until that has been polled.
 """
@@ -89,8 +89,8 @@ class EmotionPipeline:
         self._smoother.reset()
         self._blocks: deque[AudioBlock] = deque()
         self._frames: deque[VideoFrame] = deque()
-        self._origin_ns: int | None = None
-        self._tick = 1
+        self._tick: int | None = None
+        """Number of the next reading's time, from the first input on."""
         self._seq = 0
         self._track: str | None = None
         self._overrun = False
@@ -98,14 +98,14 @@ class EmotionPipeline:
     @property
     def next_due_ns(self) -> int | None:
         """Time of the next reading; ``None`` before the first input."""
-        return None if self._origin_ns is None else self._time_of(self._tick)
+        return None if self._tick is None else self._time_of(self._tick)
 
     def push(self, item: AudioBlock | VideoFrame) -> None:
         """Take sound or a picture; each kind comes in order of time, and what is older than the last is dropped."""
         start_ns = item.start_ns if isinstance(item, AudioBlock) else item.time_ns
-        if self._origin_ns is None:
-            self._origin_ns = start_ns
-        if start_ns > self._time_of(self._tick) + AHEAD_NS:
+        if self._tick is None:
+            self._tick = self._tick_after(start_ns)
+        elif start_ns > self._time_of(self._tick) + AHEAD_NS:
             self._tick = self._tick_after(start_ns - AHEAD_NS)
             self._overrun = True
         if isinstance(item, AudioBlock):
@@ -116,7 +116,7 @@ class EmotionPipeline:
 
     def poll(self, now_ns: int) -> Reading | None:
         """The reading that is due at ``now_ns``, if one is; of several only the newest, the others are skipped."""
-        if self._origin_ns is None or now_ns < self._time_of(self._tick):
+        if self._tick is None or now_ns < self._time_of(self._tick):
             return None
         self._tick = self._tick_after(now_ns)
         time_ns = self._time_of(self._tick - 1)
@@ -128,13 +128,11 @@ class EmotionPipeline:
         return reading
 
     def _time_of(self, tick: int) -> int:
-        assert self._origin_ns is not None
-        return self._origin_ns + round(tick * 1e9 / self.rate_hz)
+        return round(tick * 1e9 / self.rate_hz)
 
     def _tick_after(self, time_ns: int) -> int:
         """The first tick that is later than ``time_ns``."""
-        assert self._origin_ns is not None
-        tick = int((time_ns - self._origin_ns) * self.rate_hz / 1e9)
+        tick = int(time_ns * self.rate_hz / 1e9) - 1
         while self._time_of(tick) <= time_ns:
             tick += 1
         return tick
@@ -205,13 +203,21 @@ class EmotionPipeline:
 
 
 def replay(pipeline: EmotionPipeline, items: Iterable[AudioBlock | VideoFrame]) -> Iterator[Reading]:
-    """Push recorded input in order of time and yield each reading at its time, as fast as it goes."""
-    end_ns = 0
+    """Push recorded input and yield each reading at its time, as fast as it goes.
+
+    Items come in order of time; whether a block counts by its start or by its end makes no difference.
+    """
+    end_ns = longest_ns = 0
     for item in items:
-        start_ns = item.start_ns if isinstance(item, AudioBlock) else item.time_ns
-        yield from _until(pipeline, start_ns)
+        if isinstance(item, AudioBlock):
+            longest_ns = max(longest_ns, item.end_ns - item.start_ns)
+            end_ns = max(end_ns, item.end_ns)
+            complete_ns = item.start_ns
+        else:
+            end_ns = max(end_ns, item.time_ns)
+            complete_ns = item.time_ns - longest_ns  # a block around this frame may be still to come
+        yield from _until(pipeline, complete_ns)
         pipeline.push(item)
-        end_ns = max(end_ns, item.end_ns if isinstance(item, AudioBlock) else item.time_ns)
     yield from _until(pipeline, end_ns)
 
 

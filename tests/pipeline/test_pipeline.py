@@ -79,6 +79,12 @@ def test_any_split_of_the_sound_gives_the_same_readings(shared: EmotionPipeline,
     assert run(shared, merged(blocks(sound, sizes), film(2.6))) == expected
 
 
+def test_blocks_may_come_at_their_end(shared: EmotionPipeline) -> None:
+    sound, frames = list(blocks(voice(2.0), 320, start_ns=7 * MS)), list(film(2.0, fps=30))
+    by_end = sorted([*sound, *frames], key=lambda i: i.end_ns if isinstance(i, AudioBlock) else i.time_ns)
+    assert run(shared, by_end) == run(shared, merged(iter(sound), iter(frames)))
+
+
 def test_a_new_pipeline_and_a_reset_one_agree(bundle: Bundle, shared: EmotionPipeline) -> None:
     items = merged(blocks(voice(2.0)), film(2.0))
     assert list(replay(EmotionPipeline(bundle), items)) == run(shared, items)
