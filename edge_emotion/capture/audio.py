@@ -1,0 +1,160 @@
+"""Sound from files of any kind, at its own rate, decoded piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from edge_emotion.capture.media import Track
+from edge_emotion.errors import InputError
+from edge_emotion.types import F32, AudioBlock
+
+_FULL_SCALE = {"u1": 128.0, "i2": 32767.0, "i4": 2147483647.0, "f4": 1.0, "f8": 1.0}
+"""Of each sample type; 16 bits as the reference program has it."""
+_SYNC_S = 0.04
+"""Time stamps that stray this far from the count of samples are believed: sound is missing or doubled."""
+_GAP_S = 60.0
+"""Longer gaps are taken for faulty time stamps and not filled."""
+_CUT_S = 1.0  # sound that ends this much before its header says is cut off
+
+
+class AudioFile:
+    """The sound of a file, or a part of it, as mono blocks; iterate it once.
+
+    What is damaged, missing or not finite becomes silence, so that the sample count keeps time; `warnings` tells of it.
+
+    Parameters
+    ----------
+    path
+        A sound or video file.
+    start_s, duration_s
+        The part to read, in the file's presentation time; to the end where no duration is given.
+
+    Raises
+    ------
+    InputError
+        On opening: there is no such file, it is not a media file, or there is no sound in it.
+    """
+
+    def __init__(self, path: Path | str, start_s: float = 0.0, duration_s: float | None = None) -> None:
+        self.path = Path(path)
+        self._start_s = start_s
+        self._end_s = None if duration_s is None else start_s + duration_s
+        self._track = Track(self.path, "audio", start_s)
+        self.warnings = self._track.warnings
+        self._frames = iter(self._track)
+        self._first = next(self._frames, None)
+        if self._first is None:
+            self.close()
+            raise InputError(
+                f"{self.path}: there is no sound in it" + "".join(f" ({w})" for w in self.warnings)
+            )
+        self.sample_rate_hz: int = self._first[1].sample_rate
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._track.close()
+
+    def __iter__(self) -> Iterator[F32]:
+        """Blocks of any length, ``float32 (n,)``, the mean of all channels, full scale [-1, 1]."""
+        return (block.samples for block in self.blocks())
+
+    def blocks(self) -> Iterator[AudioBlock]:
+        """The same with presentation times; each block begins where the last one ended."""
+        rate = self.sample_rate_hz
+        start = round(self._start_s * rate)
+        end = None if self._end_s is None else round(self._end_s * rate)
+        for position, samples in self._contiguous():
+            if end is not None and position >= end:
+                return
+            part = samples[max(0, start - position) : None if end is None else end - position]
+            if len(part):
+                yield AudioBlock(part, rate, max(start, position) * 1_000_000_000 // rate)
+        declared_s = self._track.declared_end_s
+        if declared_s is not None and self._track.end_s < declared_s - _CUT_S:
+            self.warnings.append(f"sound: cut off at {self._track.end_s:.1f} s of {declared_s:.1f} s")
+
+    def _contiguous(self) -> Iterator[tuple[int, F32]]:
+        """Samples and the place of their first, counted from time zero; gaps are filled, what is doubled is dropped."""
+        rate = self.sample_rate_hz
+        counted: int | None = None
+        fault = not_finite = 0
+        for time_ns, frame in self._decoded():
+            samples, bad = _finite(self._at_rate(frame))
+            not_finite += bad
+            stamped = time_ns * rate // 1_000_000_000 - fault
+            if counted is None:
+                counted = stamped
+            gap = stamped - counted
+            if gap > _GAP_S * rate or gap < -_GAP_S * rate:
+                self.warnings.append(f"sound: a jump of time stamps at {counted / rate:.1f} s is ignored")
+                fault += gap
+            elif gap > _SYNC_S * rate:
+                self.warnings.append(f"sound: {gap / rate:.2f} s are missing at {counted / rate:.1f} s")
+                for size in _pieces(gap, rate):
+                    yield counted, np.zeros(size, np.float32)
+                    counted += size
+            elif gap < -_SYNC_S * rate:
+                samples = samples[-gap:]
+            if len(samples):
+                yield counted, samples
+                counted += len(samples)
+        if not_finite:
+            self.warnings.append(f"sound: {not_finite} samples were not finite and count as silence")
+
+    def _decoded(self) -> Iterator[tuple[int, Any]]:
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+        yield from self._frames
+
+    def _at_rate(self, frame: Any) -> F32:
+        """Mono samples; a stream that changes its rate half-way is brought to the first one, frame by frame."""
+        samples = _mono(frame)
+        if frame.sample_rate == self.sample_rate_hz:
+            return samples
+        changed: F32 = soxr.resample(samples, frame.sample_rate, self.sample_rate_hz).astype(np.float32)
+        return changed
+
+
+def read_audio(path: Path | str, start_s: float = 0.0, duration_s: float | None = None) -> tuple[F32, int]:
+    """Sound of a file, or a part of it, as mono ``float32 (n,)`` and its sample rate (Hz); raises `InputError`."""
+    with AudioFile(path, start_s, duration_s) as sound:
+        blocks = list(sound)
+        return (np.concatenate(blocks) if blocks else np.zeros(0, np.float32)), sound.sample_rate_hz
+
+
+def _mono(frame: Any) -> F32:
+    samples: NDArray[Any] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    kind = f"{samples.dtype.kind}{samples.dtype.itemsize}"
+    offset = 128.0 if kind == "u1" else 0.0
+    mean = samples.mean(axis=0, dtype=np.float64) if len(samples) > 1 else samples[0]
+    return ((mean - np.float32(offset)) / np.float32(_FULL_SCALE[kind])).astype(np.float32)
+
+
+def _finite(samples: F32) -> tuple[F32, int]:
+    """The samples with zeros for what is not finite, and how many that were."""
+    good = np.isfinite(samples)
+    bad = len(samples) - int(np.count_nonzero(good))
+    return (np.where(good, samples, np.float32(0)), bad) if bad else (samples, 0)
+
+
+def _pieces(count: int, size: int) -> Iterator[int]:
+    for begin in range(0, count, size):
+        yield min(size, count - begin)
