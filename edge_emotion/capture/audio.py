@@ -17,6 +17,7 @@ from edge_emotion.types import F32, AudioBlock
 
 _FULL_SCALE = {"u1": 128.0, "i2": 32767.0, "i4": 2147483647.0, "f4": 1.0, "f8": 1.0}
 """Of each sample type; 16 bits as the reference program has it."""
+_BLOCK_S = 1.0
 _SYNC_S = 0.04
 """Time stamps that stray this far from the count of samples are believed: sound is missing or doubled."""
 _GAP_S = 60.0
@@ -70,11 +71,18 @@ class AudioFile:
         self._track.close()
 
     def __iter__(self) -> Iterator[F32]:
-        """Blocks of any length, ``float32 (n,)``, the mean of all channels, full scale [-1, 1]."""
-        return (block.samples for block in self.blocks())
+        """Blocks of about a second, ``float32 (n,)``, the mean of all channels, full scale [-1, 1]."""
+        waiting: list[F32] = []
+        for block in self.blocks():
+            waiting.append(block.samples)
+            if sum(map(len, waiting)) >= _BLOCK_S * self.sample_rate_hz:
+                yield np.concatenate(waiting)
+                waiting.clear()
+        if waiting:
+            yield np.concatenate(waiting)
 
     def blocks(self) -> Iterator[AudioBlock]:
-        """The same with presentation times; each block begins where the last one ended."""
+        """The same as it is decoded, with presentation times; each block begins where the last one ended."""
         rate = self.sample_rate_hz
         start = round(self._start_s * rate)
         end = None if self._end_s is None else round(self._end_s * rate)
