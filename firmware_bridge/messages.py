@@ -174,7 +174,7 @@ class Health(_Message):
 class Calibrate(BaseModel):
     """Learn a personal baseline, or forget it."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     id: Annotated[str, Field(max_length=64)] | None = None
     duration_s: Annotated[float, Field(ge=5, le=600)] | None = None
@@ -185,7 +185,7 @@ class Calibrate(BaseModel):
 class Plain(BaseModel):
     """A command without arguments."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     id: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Comes back in the response."

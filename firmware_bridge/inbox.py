@@ -1,0 +1,68 @@
+"""Where capture leaves sound and pictures for the inference: bounded, the oldest is dropped and counted."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from edge_emotion.types import AudioBlock, VideoFrame
+
+AUDIO_BLOCKS = 100
+VIDEO_FRAMES = 2
+
+
+class Inbox:
+    """Two short queues with one bell. Sound may wait for 2 s (100 blocks of 20 ms); of pictures the newest win."""
+
+    def __init__(self, audio_blocks: int = AUDIO_BLOCKS, video_frames: int = VIDEO_FRAMES) -> None:
+        self._audio: deque[AudioBlock] = deque(maxlen=audio_blocks)
+        self._video: deque[VideoFrame] = deque(maxlen=video_frames)
+        self._bell = threading.Event()
+        self._lock = threading.Lock()
+        self.dropped = {"audio": 0, "video": 0}
+        self.received = {"audio": 0, "video": 0}
+        self.newest_ns: dict[str, int | None] = {"audio": None, "video": None}
+
+    def put_audio(self, block: AudioBlock) -> None:
+        """Add sound; the oldest block is dropped where the queue is full."""
+        with self._lock:
+            self.dropped["audio"] += len(self._audio) == self._audio.maxlen
+            self._audio.append(block)
+            self.received["audio"] += 1
+            self.newest_ns["audio"] = block.end_ns
+        self._bell.set()
+
+    def put_video(self, frame: VideoFrame) -> None:
+        """Add a picture; the oldest one is dropped where the queue is full."""
+        with self._lock:
+            self.dropped["video"] += len(self._video) == self._video.maxlen
+            self._video.append(frame)
+            self.received["video"] += 1
+            self.newest_ns["video"] = frame.time_ns
+        self._bell.set()
+
+    def take(self, timeout_s: float) -> list[AudioBlock | VideoFrame]:
+        """Everything that is there, in order of capture; waits at most ``timeout_s`` for something."""
+        self._bell.wait(timeout_s)
+        with self._lock:
+            self._bell.clear()
+            items: list[AudioBlock | VideoFrame] = [*self._audio, *self._video]
+            self._audio.clear()
+            self._video.clear()
+        return sorted(items, key=_time_ns)
+
+    def depth(self) -> dict[str, int]:
+        """How many items wait."""
+        return {"audio": len(self._audio), "video": len(self._video)}
+
+    def clear(self) -> None:
+        """Forget everything that waits, uncounted."""
+        with self._lock:
+            self._audio.clear()
+            self._video.clear()
+            self.newest_ns = {"audio": None, "video": None}
+            self._bell.clear()
+
+
+def _time_ns(item: AudioBlock | VideoFrame) -> int:
+    return item.end_ns if isinstance(item, AudioBlock) else item.time_ns
