@@ -128,6 +128,7 @@ class LowLevelStream:
         """As just constructed."""
         for rows in (self._samples, self._short, self._long, self._magnitude, self._rms):
             rows.reset()
+        self._resonances = formants.new_formant_state()
         self._trellis = pitch.new_trellis()
         self._periods = voice_quality.new_periods()
         self._released: int | None = None
@@ -210,6 +211,7 @@ class LowLevelStream:
             real,
             imaginary,
             self._formant_plan,
+            self._resonances,
             resonances,
         )
         self._before[0] = magnitude[count]

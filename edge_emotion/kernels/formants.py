@@ -10,12 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_emotion.kernels._jit import Matrix32, kernel, part
+from edge_emotion.kernels._jit import Matrix32, Matrix64, Vector32, Vector64, kernel, part
 
 ORDER = 11
 FORMANTS = 3
 RATE_HZ = 11000.0
+PAIRS = ORDER // 2
+
 _LOW_HZ, _HIGH_HZ = 50.0, 5450.0
+_MOST_STEPS = 12
+_SMALL_STEP = 1e-6
+_VERIFIED_STEP = 1e-5  # and that step leaves an error of its square
 
 
 class FormantPlan(NamedTuple):
@@ -53,46 +58,76 @@ def formant_plan(fft_size: int, rate_hz: float, corrected: bool) -> FormantPlan:
     )
 
 
+class FormantState(NamedTuple):
+    """What `formants` remembers between frames: where to look for roots first. It saves time and decides nothing."""
+
+    factors: Matrix64
+    """(PAIRS, 2): s and t of the last frame's factors z^2 - s z + t."""
+
+
+def new_formant_state() -> FormantState:
+    """Guesses spread over the unit disk."""
+    state = FormantState(np.empty((PAIRS, 2)))
+    for f in range(PAIRS):
+        _guess(state.factors, f, f)
+    return state
+
+
 @kernel
-def formants(real: Matrix32, imaginary: Matrix32, plan: FormantPlan, rows: Matrix32) -> None:
+def formants(
+    real: Matrix32, imaginary: Matrix32, plan: FormantPlan, state: FormantState, rows: Matrix32
+) -> None:
     """F1-F3 frequency and bandwidth (Hz, 0 where missing) of each spectrum into the six columns of ``rows``."""
-    wave = np.empty(plan.cosines.shape[1], np.float32)
+    samples = plan.cosines.shape[1]
+    wave = np.zeros(samples + ORDER + 1, np.float32)
     predictor = np.empty(ORDER + 1, np.float32)
-    roots = np.empty(ORDER, np.complex128)
+    polynomial = np.empty(ORDER + 1)
     for t in range(rows.shape[0]):
-        _resample(real[t], imaginary[t], plan, wave)
+        _resample(real[t], imaginary[t], plan, wave[:samples])
         rows[t, :] = 0.0
-        if _predict(wave, predictor):
-            if plan.sign < 0.0:
-                for i in range(1, ORDER + 1):
-                    predictor[i] = -predictor[i]
-            _find_roots(predictor, roots)
-            _resonances(roots, rows[t])
+        if not _predict(wave, predictor):
+            continue
+        polynomial[0] = 1.0
+        for i in range(1, ORDER + 1):
+            polynomial[i] = plan.sign * float(predictor[i])
+        if not _factorise(polynomial, state.factors):
+            _find_roots(polynomial, state.factors)
+        _resonances(state.factors, rows[t])
 
 
 @part
-def _resample(real, imaginary, plan, wave):  # type: ignore[no-untyped-def]
+def _resample(real: Vector32, imaginary: Vector32, plan: FormantPlan, wave: Vector32) -> None:
     """Inverse transform, summed in float32 in the reference's order: cosine, then sine, bin by bin."""
     wave[:] = real[0]
-    for k in range(1, plan.cosines.shape[0]):
-        a, b = real[k], imaginary[k]
-        cosines, sines = plan.cosines[k], plan.sines[k]
+    bins = plan.cosines.shape[0]
+    for k in range(1, bins - 1, 2):
+        a0, b0, a1, b1 = real[k], imaginary[k], real[k + 1], imaginary[k + 1]
+        c0, s0, c1, s1 = plan.cosines[k], plan.sines[k], plan.cosines[k + 1], plan.sines[k + 1]
         for i in range(len(wave)):
-            wave[i] = (wave[i] + a * cosines[i]) - b * sines[i]
+            wave[i] = (((wave[i] + a0 * c0[i]) - b0 * s0[i]) + a1 * c1[i]) - b1 * s1[i]
+    if bins % 2 == 0:
+        a0, b0 = real[bins - 1], imaginary[bins - 1]
+        c0, s0 = plan.cosines[bins - 1], plan.sines[bins - 1]
+        for i in range(len(wave)):
+            wave[i] = (wave[i] + a0 * c0[i]) - b0 * s0[i]
     scale = np.float32(plan.scale)
     for i in range(len(wave)):
         wave[i] *= scale
 
 
 @part
-def _predict(wave, predictor):  # type: ignore[no-untyped-def]
-    """Levinson-Durbin in float32; false where there is nothing to predict."""
-    lags = np.zeros(ORDER + 1, np.float32)
-    for lag in range(ORDER + 1):
-        total = np.float32(0.0)
-        for i in range(lag, len(wave)):
-            total += wave[i] * wave[i - lag]
-        lags[lag] = total
+def _predict(wave: Vector32, predictor: Vector32) -> bool:
+    """Levinson-Durbin in float32; false where there is nothing to predict. ``wave`` ends with ORDER + 1 zeros."""
+    lags = np.empty(ORDER + 1, np.float32)
+    samples = len(wave) - ORDER - 1
+    for lag in range(0, ORDER + 1, 4):
+        r0 = r1 = r2 = r3 = np.float32(0.0)
+        for i in range(samples):
+            r0 += wave[i] * wave[i + lag]
+            r1 += wave[i] * wave[i + lag + 1]
+            r2 += wave[i] * wave[i + lag + 2]
+            r3 += wave[i] * wave[i + lag + 3]
+        lags[lag], lags[lag + 1], lags[lag + 2], lags[lag + 3] = r0, r1, r2, r3
     predictor[:] = 0.0
     predictor[0] = 1.0
     error = lags[0]
@@ -116,25 +151,90 @@ def _predict(wave, predictor):  # type: ignore[no-untyped-def]
 
 
 @part
-def _find_roots(predictor, roots):  # type: ignore[no-untyped-def]
-    """All roots of z^11 + p1 z^10 + ... by Aberth's simultaneous iteration."""
-    n = len(roots)
-    for i in range(n):
-        angle = 2.0 * math.pi * i / n + 0.4
+def _guess(factors: Matrix64, f: int, place: int) -> None:
+    """A pair of roots a little inside the unit circle, at one of PAIRS places around it."""
+    factors[f, 0] = 1.8 * math.cos(math.pi * (place + 0.5) / (PAIRS + 0.5))
+    factors[f, 1] = 0.81
+
+
+@part
+def _factorise(polynomial: Vector64, factors: Matrix64) -> bool:
+    """Bairstow's method: quadratic factors one after the other, then each verified on the whole polynomial."""
+    rest = polynomial.copy()
+    degree = ORDER
+    for f in range(PAIRS):
+        step = np.inf
+        for place in range(-1, PAIRS):  # first from where the last frame's root was
+            if place >= 0:
+                _guess(factors, f, place)
+            for _ in range(_MOST_STEPS):
+                step = _improve(rest, degree, factors[f])
+                if step < _SMALL_STEP:
+                    break
+            if step < _SMALL_STEP:
+                break
+        if not step < _SMALL_STEP:
+            return False
+        s, t = factors[f, 0], factors[f, 1]
+        rest[1] += s
+        for k in range(2, degree - 1):
+            rest[k] += s * rest[k - 1] - t * rest[k - 2]
+        degree -= 2
+    worst = 0.0
+    for f in range(PAIRS):
+        worst = max(worst, _improve(polynomial, ORDER, factors[f]))
+    return worst < _VERIFIED_STEP
+
+
+@part
+def _improve(polynomial: Vector64, degree: int, factor: Vector64) -> float:
+    """One step of Newton's on s and t of z^2 - s z + t; returns its size."""
+    s, t = factor[0], factor[1]
+    b2 = c2 = 0.0  # two steps back in the quotient and in the quotient's quotient
+    b1 = c1 = 1.0
+    b0 = polynomial[1] + s
+    b2, b1 = b1, b0
+    c0 = b1 + s
+    c2, c1 = c1, c0
+    for k in range(2, degree - 1):
+        b0 = polynomial[k] + s * b1 - t * b2
+        b2, b1 = b1, b0
+        c0 = b0 + s * c1 - t * c2
+        c2, c1 = c1, c0
+    # b1, c1 belong to degree - 2; the last two rows are the remainders.
+    r1 = polynomial[degree - 1] + s * b1 - t * b2
+    r0 = polynomial[degree] + s * r1 - t * b1
+    c0 = r1 + s * c1 - t * c2
+    determinant = c1 * c1 - c0 * c2
+    if determinant == 0.0:
+        return np.inf
+    ds = (r0 * c2 - r1 * c1) / determinant
+    dt = (r0 * c1 - r1 * c0) / determinant
+    factor[0] = s + ds
+    factor[1] = t + dt
+    return abs(ds) + abs(dt)
+
+
+@part
+def _find_roots(polynomial: Vector64, factors: Matrix64) -> None:
+    """All roots by Aberth's simultaneous iteration (Math. Comp. 27, 1973): slower, from anywhere."""
+    roots = np.empty(ORDER, np.complex128)
+    for i in range(ORDER):
+        angle = 2.0 * math.pi * i / ORDER + 0.4
         roots[i] = complex(0.9 * math.cos(angle), 0.9 * math.sin(angle))
-    for _ in range(60):
+    for _ in range(100):
         worst = 0.0
-        for i in range(n):
+        for i in range(ORDER):
             z = roots[i]
             value = complex(1.0, 0.0)
             slope = complex(0.0, 0.0)
-            for c in range(1, n + 1):
+            for c in range(1, ORDER + 1):
                 slope = slope * z + value
-                value = value * z + float(predictor[c])
+                value = value * z + polynomial[c]
             if value == 0.0:
                 continue
             push = slope / value
-            for j in range(n):
+            for j in range(ORDER):
                 if j != i and roots[j] != z:
                     push -= 1.0 / (z - roots[j])
             if push == 0.0:
@@ -144,21 +244,27 @@ def _find_roots(predictor, roots):  # type: ignore[no-untyped-def]
             worst = max(worst, abs(step.real) + abs(step.imag))
         if worst < 1e-12:
             break
+    found = 0
+    for z in roots:
+        if z.imag > 1e-9 and found < PAIRS:
+            factors[found, 0] = 2.0 * z.real
+            factors[found, 1] = z.real * z.real + z.imag * z.imag
+            found += 1
+    for f in range(found, PAIRS):
+        factors[f, 0] = factors[f, 1] = 0.0  # real roots: no resonance
 
 
 @part
-def _resonances(roots, row):  # type: ignore[no-untyped-def]
-    """Frequencies ascending and their bandwidths, of the roots in the upper half plane."""
+def _resonances(factors: Matrix64, row: Vector32) -> None:
+    """Frequencies ascending and their bandwidths, of the factors with complex roots."""
+    frequency = np.empty(PAIRS)
+    bandwidth = np.empty(PAIRS)
     found = 0
-    frequency = np.empty(len(roots))
-    bandwidth = np.empty(len(roots))
-    for z in roots:
-        if z.imag < 0.0:
+    for f in range(PAIRS):
+        real, square = 0.5 * factors[f, 0], factors[f, 1]
+        if square <= real * real:
             continue
-        radius = abs(z)
-        if radius > 1.0:
-            radius = 1.0 / radius
-        hertz = abs(math.atan2(z.imag, z.real)) * RATE_HZ / (2.0 * math.pi)
+        hertz = math.atan2(math.sqrt(square - real * real), real) * RATE_HZ / (2.0 * math.pi)
         if not _LOW_HZ <= hertz <= _HIGH_HZ:
             continue
         place = found
@@ -167,7 +273,8 @@ def _resonances(roots, row):  # type: ignore[no-untyped-def]
             bandwidth[place] = bandwidth[place - 1]
             place -= 1
         frequency[place] = hertz
-        bandwidth[place] = -math.log(radius) * RATE_HZ / math.pi
+        # Roots outside the unit circle count as if reflected into it.
+        bandwidth[place] = abs(0.5 * math.log(square)) * RATE_HZ / math.pi
         found += 1
     for i in range(min(found, FORMANTS)):
         row[i] = frequency[i]

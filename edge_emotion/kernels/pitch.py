@@ -9,8 +9,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_emotion.kernels._jit import Indices, Matrix32, Vector32, Vector64, kernel, part
+from edge_emotion.kernels._jit import Indices, Matrix32, Matrix64, Vector32, Vector64, kernel, part
+from edge_emotion.kernels.transform import LANES
 
 CANDIDATES = 6
 UNVOICED = CANDIDATES
@@ -27,16 +29,12 @@ _VOICED = 0.7
 class PitchPlan(NamedTuple):
     """Tables of `candidates` for one transform size and rate."""
 
-    spline_width: Vector64
-    """Distances between the knots log2 f_k."""
-    spline_pivot: Vector64
-    """Reciprocal pivots of the natural spline's tridiagonal system."""
+    spline: Matrix64
+    """(knots, 5): the tridiagonal system of the natural spline, solved but for its right side; see `_bend`."""
     knot: Indices
     """For each point of the log axis the knot at its left."""
-    share: Vector64
-    """... and how far it is on the way to the next, 0 to 1."""
-    weight: Vector64
-    """Auditory weight of each point."""
+    blend: Matrix32
+    """(points, 4): weights of the knot's value and the next, and of the bend at both; the auditory weight is in them."""
     shift: Indices
     """Points between a fundamental and its h-th harmonic."""
     first_octave: float
@@ -52,108 +50,151 @@ def pitch_plan(fft_size: int, rate_hz: float) -> PitchPlan:
     first, last = np.log2(_AXIS_LOW_HZ), np.log2(rate_hz / 2)
     axis = np.linspace(first, last, points)
     knot = np.clip(np.searchsorted(knots, axis, side="right") - 1, 0, points - 2)
-    width = np.diff(knots)
-    pivot = np.zeros(points)
-    for k in range(1, points - 1):
-        pivot[k] = 1.0 / (2.0 * (width[k - 1] + width[k]) - width[k - 1] ** 2 * pivot[k - 1])
     per_octave = points / (last - first)
     centre = per_octave * np.log2(65.0 / 50.0) - 1.0
+    weight = 0.5 + np.arctan(3.0 * (np.arange(points) + 1.0 - centre) / per_octave) / np.pi
+    width = np.diff(knots)
+    b = (axis - knots[knot]) / width[knot]
+    a = 1.0 - b
+    cubic = width[knot] ** 2 / 6.0
+    blend = np.stack([a, b, (a**3 - a) * cubic, (b**3 - b) * cubic], axis=1) * weight[:, None]
     return PitchPlan(
-        spline_width=width,
-        spline_pivot=pivot,
+        spline=_spline_system(width),
         knot=knot.astype(np.int64),
-        share=(axis - knots[knot]) / width[knot],
-        weight=0.5 + np.arctan(3.0 * (np.arange(points) + 1.0 - centre) / per_octave) / np.pi,
+        blend=blend.astype(np.float32),
         shift=np.floor(per_octave * np.log2(np.arange(1, HARMONICS + 1))).astype(np.int64),
         first_octave=float(first),
         octave_step=float((last - first) / (points - 1)),
     )
 
 
+def _spline_system(width: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows: weights of a knot and its two neighbours on the right side, then what both passes carry over."""
+    system = np.zeros((len(width) + 1, 5))
+    upward = 0.0
+    for k in range(1, len(width)):
+        left, right = width[k - 1], width[k]
+        pivot = 1.0 / (2.0 * (left + right) - left * upward)
+        upward = right * pivot
+        system[k] = (
+            6.0 * pivot / left,
+            -6.0 * pivot * (1.0 / left + 1.0 / right),
+            6.0 * pivot / right,
+            -left * pivot,
+            -upward,
+        )
+    return system
+
+
 @kernel
 def candidates(magnitude: Matrix32, plan: PitchPlan, hertz: Matrix32, voicing: Matrix32) -> None:
     """Up to six fundamentals of each spectrum and how voiced each is (0 to 1); zeros where there are fewer."""
-    points = magnitude.shape[1]
-    enhanced = np.empty(points)
+    frames, points = magnitude.shape
+    enhanced = np.zeros((LANES, points), np.float32)
+    near_peak = np.empty(points, np.float32)
+    bend = np.zeros(points * LANES)
     log_spectrum = np.empty(points, np.float32)
     summed = np.empty(points, np.float32)
-    scratch = np.empty((2, points))
     score = np.empty(CANDIDATES)
-    for t in range(magnitude.shape[0]):
-        _enhance(magnitude[t], enhanced)
-        _to_log_axis(enhanced, plan, scratch, log_spectrum)
-        mean = _sum_harmonics(log_spectrum, plan.shift, summed)
-        _pick(summed, mean, plan, hertz[t], voicing[t], score)
+    for first in range(0, frames, LANES):
+        count = min(LANES, frames - first)
+        for lane in range(count):
+            _enhance(magnitude[first + lane], near_peak, enhanced[lane])
+            _prepare(enhanced[lane], plan, lane, bend)
+        _bend(bend, plan)
+        for lane in range(count):
+            t = first + lane
+            _to_log_axis(enhanced[lane], bend, lane, plan, log_spectrum)
+            _sum_harmonics(log_spectrum, plan.shift, summed)
+            _pick(summed, plan, hertz[t], voicing[t], score)
 
 
 @part
-def _enhance(magnitude, enhanced):  # type: ignore[no-untyped-def]
+def _enhance(magnitude: Vector32, near_peak: Vector32, enhanced: Vector32) -> None:
     """Keep the spectrum within two bins of its peaks, then smooth it by (1, 2, 1) / 4."""
     n = len(magnitude)
-    kept = np.empty(n)
-    last_peak = -1
-    for k in range(n):
-        kept[k] = magnitude[k]
-        left = k == 0 or magnitude[k] > magnitude[k - 1]
-        right = k == n - 1 or magnitude[k] >= magnitude[k + 1]
-        if k == 0:
-            right = magnitude[0] > magnitude[1]
-        if left and right:
-            if last_peak >= 0:
-                for z in range(last_peak + 3, k - 2):
-                    kept[z] = 0.0
-            last_peak = k
-    before = 0.0
-    for k in range(n - 1):
-        enhanced[k] = np.float32(0.25 * (before + 2.0 * kept[k] + kept[k + 1]))
-        before = kept[k]
-    enhanced[n - 1] = kept[n - 1]
-
-
-@part
-def _to_log_axis(enhanced, plan, scratch, log_spectrum):  # type: ignore[no-untyped-def]
-    """Natural cubic spline over log2 f at equal steps, negatives cut, times the auditory weight."""
-    n = len(enhanced)
-    width, pivot = plan.spline_width, plan.spline_pivot
-    slope, bend = scratch[0], scratch[1]
-    slope[0] = 0.0
-    rise = (enhanced[1] - enhanced[0]) / width[0]
+    zero, one = np.float32(0.0), np.float32(1.0)
+    peak = enhanced
+    peak[0] = one if magnitude[0] > magnitude[1] else zero
     for k in range(1, n - 1):
-        next_rise = (enhanced[k + 1] - enhanced[k]) / width[k]
-        slope[k] = (6.0 * (next_rise - rise) - width[k - 1] * slope[k - 1]) * pivot[k]
-        rise = next_rise
-    bend[n - 1] = 0.0
-    for k in range(n - 2, -1, -1):
-        bend[k] = slope[k] - width[k] * pivot[k] * bend[k + 1]
-    bend[0] = 0.0
-    for i in range(n):
+        peak[k] = one if (magnitude[k] > magnitude[k - 1]) & (magnitude[k] >= magnitude[k + 1]) else zero
+    peak[n - 1] = one if magnitude[n - 1] > magnitude[n - 2] else zero
+    near_peak[0] = near_peak[1] = near_peak[n - 2] = near_peak[n - 1] = zero
+    for k in range(2, n - 2):
+        near_peak[k] = max(max(max(peak[k - 2], peak[k - 1]), max(peak[k + 1], peak[k + 2])), peak[k])
+    left, right = 0, n - 1
+    while left < n and peak[left] == zero:
+        left += 1
+    while right > 0 and peak[right] == zero:
+        right -= 1
+    # Nothing before the first peak or after the last is cut.
+    near_peak[: min(left + 3, n)] = one
+    near_peak[max(right - 2, 0) :] = one
+    quarter, half = np.float32(0.25), np.float32(0.5)
+    enhanced[0] = half * magnitude[0] + quarter * magnitude[1] * near_peak[1]
+    for k in range(1, n - 1):
+        enhanced[k] = half * magnitude[k] * near_peak[k] + quarter * (
+            magnitude[k - 1] * near_peak[k - 1] + magnitude[k + 1] * near_peak[k + 1]
+        )
+    enhanced[n - 1] = magnitude[n - 1]
+
+
+@part
+def _prepare(enhanced: Vector32, plan: PitchPlan, lane: int, bend: Vector64) -> None:
+    """Right side of the spline's system."""
+    for k in range(1, len(enhanced) - 1):
+        row = plan.spline[k]
+        bend[k * LANES + lane] = (
+            row[0] * float(enhanced[k - 1]) + row[1] * float(enhanced[k]) + row[2] * float(enhanced[k + 1])
+        )
+
+
+@part
+def _bend(bend: Vector64, plan: PitchPlan) -> None:
+    """Second derivatives at the knots, for all lanes at once: down the system and up again."""
+    knots = len(plan.spline)
+    for k in range(1, knots - 1):
+        carry = plan.spline[k, 3]
+        for j in range(k * LANES, (k + 1) * LANES):
+            bend[j] += carry * bend[j - LANES]
+    for k in range(knots - 2, 0, -1):
+        carry = plan.spline[k, 4]
+        for j in range(k * LANES, (k + 1) * LANES):
+            bend[j] += carry * bend[j + LANES]
+
+
+@part
+def _to_log_axis(
+    enhanced: Vector32, bend: Vector64, lane: int, plan: PitchPlan, log_spectrum: Vector32
+) -> None:
+    """Natural cubic spline over log2 f at equal steps, negatives cut, times the auditory weight."""
+    for i in range(len(log_spectrum)):
         k = plan.knot[i]
-        b = plan.share[i]
-        a = 1.0 - b
-        cubic = (a * a * a - a) * bend[k] + (b * b * b - b) * bend[k + 1]
-        value = a * enhanced[k] + b * enhanced[k + 1] + cubic * width[k] * width[k] / 6.0
-        log_spectrum[i] = max(value, 0.0) * plan.weight[i]
+        w = plan.blend[i]
+        value = w[0] * enhanced[k] + w[1] * enhanced[k + 1]
+        value += w[2] * np.float32(bend[k * LANES + lane]) + w[3] * np.float32(bend[(k + 1) * LANES + lane])
+        log_spectrum[i] = max(value, np.float32(0.0))
 
 
 @part
-def _sum_harmonics(log_spectrum, shift, summed):  # type: ignore[no-untyped-def]
-    """Sub-harmonic summation; returns the mean over the axis."""
+def _sum_harmonics(log_spectrum: Vector32, shift: Indices, summed: Vector32) -> None:
+    """Sub-harmonic summation."""
     n = len(log_spectrum)
-    summed[:] = 0.0
     gain = np.float32(1.0)
-    for h in range(HARMONICS):
-        for i in range(n - shift[h]):
-            summed[i] += gain * log_spectrum[i + shift[h]]
-        gain *= np.float32(0.85)
-    total = 0.0
     for i in range(n):
-        summed[i] = summed[i] / np.float32(HARMONICS)
-        total += summed[i]
-    return total / n
+        summed[i] = log_spectrum[i] / np.float32(HARMONICS)
+    for h in range(1, HARMONICS):
+        gain *= np.float32(0.85)
+        share = gain / np.float32(HARMONICS)
+        harmonic = log_spectrum[shift[h] :]
+        for i in range(len(harmonic)):
+            summed[i] += share * harmonic[i]
 
 
 @part
-def _pick(summed, mean, plan, hertz, voicing, score):  # type: ignore[no-untyped-def]
+def _pick(
+    summed: Vector32, plan: PitchPlan, hertz: Vector32, voicing: Vector32, score: Vector64
+) -> None:
     """The highest peaks, interpolated, those in range, the highest of them first."""
     hertz[:] = 0.0
     voicing[:] = 0.0
@@ -161,7 +202,10 @@ def _pick(summed, mean, plan, hertz, voicing, score):  # type: ignore[no-untyped
     place = np.empty(CANDIDATES, np.int64)
     height = np.empty(CANDIDATES)
     found = 0
-    for i in range(1, len(summed) - 1):
+    n = len(summed)
+    mean = float(summed[0]) + float(summed[n - 1])
+    for i in range(1, n - 1):
+        mean += float(summed[i])
         if not (summed[i] > summed[i - 1] and summed[i] > summed[i + 1]):
             continue
         slot = found
@@ -177,6 +221,7 @@ def _pick(summed, mean, plan, hertz, voicing, score):  # type: ignore[no-untyped
             slot -= 1
         height[slot] = summed[i]
         place[slot] = i
+    mean /= n
     kept = 0
     best = 0
     for c in range(found):
