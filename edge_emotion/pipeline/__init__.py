@@ -91,7 +91,7 @@ class EmotionPipeline:
         self._frames: deque[VideoFrame] = deque()
         self._tick: int | None = None
         """Number of the next reading's time, from the first input on."""
-        self._seq = 0
+        self._seq = 1
         self._track: str | None = None
         self._overrun = False
 

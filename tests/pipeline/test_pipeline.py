@@ -41,7 +41,7 @@ def run(pipeline: EmotionPipeline, items: Iterable[AudioBlock | VideoFrame]) -> 
 def test_both_modalities_make_one_reading(shared: EmotionPipeline) -> None:
     readings = run(shared, merged(blocks(voice(4.0)), film(4.0)))
     assert [reading.time_ns for reading in readings] == [(i + 1) * 200 * MS for i in range(20)]
-    assert [reading.seq for reading in readings] == list(range(20))
+    assert [reading.seq for reading in readings] == list(range(1, 21))
     last = readings[-1]
     assert last.valid
     assert last.audio.used
@@ -113,7 +113,7 @@ def test_live_polling_skips_what_was_missed(shared: EmotionPipeline) -> None:
             if reading is not None:
                 seen.append(reading)
                 assert 0 <= now_ns - reading.time_ns < 200 * MS or reading.time_ns == 9 * SECOND
-    assert [reading.seq for reading in seen] == list(range(len(seen)))
+    assert [reading.seq for reading in seen] == list(range(1, len(seen) + 1))
     times = [(reading.time_ns - 7 * SECOND) // MS for reading in seen]
     assert times == [200, 400, 600, 800, 2000, 2200, 2400, 2600, 2800, 3000]
     assert shared.poll(10 * SECOND + 100 * MS) is None
