@@ -65,6 +65,8 @@ class ClipSource:
         Whether the file has sound and moving pictures that can be decoded.
     warnings
         What is amiss in the file, one line each; complete after the last item.
+    duration_s
+        Length of the whole file as its header has it; ``None`` where it is not known.
     """
 
     def __init__(self, path: Path, start_s: float, duration_s: float | None, sample_rate_hz: int) -> None:
@@ -86,6 +88,9 @@ class ClipSource:
             self.warnings.append("there is no sound in it")
         if not self._video.present:
             self.warnings.append("there is no moving picture in it")
+        self.has_audio = self._audio is not None
+        self.has_video = self._video.present
+        self.duration_s = self._video.duration_s
 
     def __enter__(self) -> Self:
         return self
@@ -100,21 +105,6 @@ class ClipSource:
         self._video.close()
         if self._audio is not None:
             self._audio.close()
-
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is sound."""
-        return self._audio is not None
-
-    @property
-    def has_video(self) -> bool:
-        """Whether there are moving pictures."""
-        return self._video.present
-
-    @property
-    def duration_s(self) -> float | None:
-        """Length of the whole file, as its header has it."""
-        return self._video.duration_s
 
     @cached_property
     def sha256(self) -> str:
