@@ -1,0 +1,58 @@
+"""The face path: detection, tracking, crop and network on a 640x480 stream, with one face and with several."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import numpy as np
+
+from benchmarks import material
+from benchmarks.harness import YARDSTICK, Call, Options, RemoteCall, Result, interleave, yardstick
+from benchmarks.peers import measured_peers
+from edge_emotion.config import Execution
+from edge_emotion.model.backend import open_backend
+from edge_emotion.model.bundle import Bundle, open_bundle
+from edge_emotion.pipeline.picture import Pictures
+from edge_emotion.pipeline.spans import Spans
+from edge_emotion.types import U8, VideoFrame
+
+
+def run(options: Options) -> Result:
+    """CPU time a frame, and of the network alone."""
+    result = Result("face")
+    bundle = open_bundle()
+    execution = Execution(provider=options.provider, threads=options.threads)  # type: ignore[arg-type]
+    one = material.frames(60)
+    network = open_backend(bundle.file("face", bundle.manifest.face.encoder), execution)
+    size = bundle.manifest.face.crop.size
+    crop = np.random.default_rng(0).standard_normal((1, 1, size, size)).astype(np.float32)
+    calls: dict[str, Call | RemoteCall] = {
+        YARDSTICK: yardstick,
+        "frame with one face": _stream(bundle, execution, one),
+        "frame with four faces": _stream(bundle, execution, [_four(frame) for frame in one]),
+        "network, one crop": lambda: network.compute({network.input_names[0]: crop}),
+    }
+    with measured_peers(options.peers, material.fixtures(frame=one[0]), result) as peers:
+        timings = interleave(calls | peers, options.rounds)
+    result.add_timings(timings)
+    for name in ("frame with one face", "frame with four faces"):
+        # The mean is what a stream costs: detection runs on some frames only.
+        result.add(f"{name}, mean", float(timings[name].cpu_ns.mean() / 1e6), "ms")
+    return result
+
+
+def _stream(bundle: Bundle, execution: Execution, frames: list[U8]) -> Call:
+    pictures = Pictures(bundle, execution, Spans())
+    steps = count()
+
+    def step() -> None:
+        index = next(steps)
+        pictures.take(VideoFrame(frames[index % len(frames)], index * 40_000_000))
+
+    for _ in range(30):
+        step()
+    return step
+
+
+def _four(frame: U8) -> U8:
+    return np.tile(frame[::2, ::2], (2, 2, 1))

@@ -1,0 +1,56 @@
+"""Peak memory of whole runs in processes of their own, and how it grows with the length of the input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import material
+from benchmarks.harness import Options, Result
+
+WATCHED = """
+import resource, sys
+from {module} import main
+sys.argv = {arguments!r}
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)
+"""
+
+
+def run(options: Options) -> Result:
+    """Peak resident memory, MiB."""
+    result = Result("memory")
+    minutes = (1, 2) if options.smoke else (1, 10)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sounds = {count: _recording(folder / f"{count}.wav", count * 60.0) for count in minutes}
+        for program in ("descriptors", "analyze"):
+            out = "--out", str(folder / ("x.csv" if program == "descriptors" else "x.jsonl"))
+            peaks = [_peak("edge_emotion.cli", [program, str(sounds[count]), *out]) for count in minutes]
+            result.add(f"{program}, {minutes[0]} min", peaks[0], "MiB")
+            result.add(f"{program}, {minutes[1]} min", peaks[1], "MiB")
+            result.add(f"{program}, growth", peaks[1] - peaks[0], "MiB")
+    return result
+
+
+def _recording(path: Path, seconds: float) -> Path:
+    samples = (material.speech(seconds) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, material.SAMPLE_RATE_HZ, len(samples), "NONE", ""))
+        file.writeframes(np.ascontiguousarray(samples).tobytes())
+    return path
+
+
+def _peak(module: str, arguments: Sequence[str]) -> float:
+    program = WATCHED.format(module=module, arguments=["program", *arguments])
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return float(done.stderr.strip().splitlines()[-1])
