@@ -1,89 +1,19 @@
-"""Messages as JSON objects: pure functions of the reading and of who is speaking."""
+"""What the daemon says beside readings, as JSON objects: pure functions of who is speaking and what is known."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from edge_emotion.types import ModalityReport, Reading
-
-Clock = Literal["synced", "unsynced"]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who is speaking."""
-
-    device: str
-    boot: str
-    model_id: str
-    model_sha256: str | None
-
-
-def encode(message: Mapping[str, Any]) -> bytes:
-    """Compact UTF-8 JSON; NaN and infinity raise ``ValueError`` rather than leave the machine."""
-    return json.dumps(message, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+from edge_emotion.reading_json import Clock, Origin, encode
+from edge_emotion.types import Reading
 
 
 def timestamp(wall_ns: int) -> str:
     """RFC 3339 in UTC with milliseconds of nanoseconds since 1970."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
-
-
-def _number(value: float | None, digits: int = 4) -> float | None:
-    return round(float(value), digits) if value is not None and math.isfinite(value) else None
-
-
-def _modality(report: ModalityReport, facts: Sequence[str]) -> dict[str, Any]:
-    values = {fact: _number(report.facts.get(fact), 3) for fact in facts}
-    return {"used": report.used, "weight": _number(report.weight) or 0.0, **values}
-
-
-def reading(reading: Reading, origin: Origin, wall_ns: int | None, clock: Clock | None) -> dict[str, Any]:
-    """A reading as ``edge_emotion.reading/1``.
-
-    Parameters
-    ----------
-    wall_ns
-        Wall time of ``reading.time_ns``, or None for files: then ``ts`` is null and ``media_time_s`` is given.
-    clock
-        Whether the wall clock is synchronised, or None for files.
-    """
-    valid = reading.valid
-    message: dict[str, Any] = {
-        "schema": "edge_emotion.reading/1",
-        "device": origin.device,
-        "boot": origin.boot,
-        "seq": reading.seq,
-        "ts": None if wall_ns is None else timestamp(wall_ns),
-    }
-    if wall_ns is None:
-        message["media_time_s"] = round(reading.time_ns / 1e9, 6)
-    else:
-        message["ts_mono_ns"] = reading.time_ns
-    sigma = {"arousal": _number(reading.sigma_arousal), "valence": _number(reading.sigma_valence)}
-    return message | {
-        "clock": clock,
-        "window_s": {name: _number(value, 3) for name, value in reading.window_s.items()},
-        "age_ms": round(reading.age_ns / 1e6, 1),
-        "track": reading.track,
-        "arousal": _number(reading.arousal),
-        "valence": _number(reading.valence),
-        "sigma": sigma if valid else None,
-        "confidence": _number(reading.confidence),
-        "valid": valid,
-        "modalities": {
-            "audio": _modality(reading.audio, ("voiced", "snr_db")),
-            "video": _modality(reading.video, ("face_px", "score")),
-        },
-        "quality": list(reading.quality),
-        "model": {"id": origin.model_id, "sha256": origin.model_sha256},
-    }
 
 
 def history(device: str, bodies: Sequence[bytes]) -> bytes:
@@ -139,7 +69,7 @@ class SummaryWindow:
 
     def take(self, origin: Origin, now_ns: int, wall_ns: int) -> dict[str, Any]:
         """The summary since the last one as ``edge_emotion.summary/1``; means are null without a valid reading."""
-        means = [_number(total / self._valid) if self._valid else None for total in self._sums]
+        means = [round(total / self._valid, 4) if self._valid else None for total in self._sums]
         start_ns = now_ns if self._start_ns is None else self._start_ns
         message = {
             "schema": "edge_emotion.summary/1",

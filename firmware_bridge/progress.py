@@ -29,10 +29,15 @@ class Progress:
 
         A stage whose device is away still comes round: it is degraded, not stuck.
         """
-        self._stages.append(Stage(name, budget_s))
-        return self._stages[-1]
+        stage = Stage(name, budget_s)
+        self._stages.append(stage)
+        return stage
+
+    def drop(self, stage: Stage) -> None:
+        """The stage is over and not required any more."""
+        self._stages.remove(stage)
 
     def stuck(self, now_ns: int | None = None) -> list[str]:
         """Names of the stages that are over their budget."""
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
-        return [stage.name for stage in self._stages if now_ns - stage.last_ns > stage.budget_s * 1e9]
+        return [stage.name for stage in list(self._stages) if now_ns - stage.last_ns > stage.budget_s * 1e9]

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from edge_emotion.config import Provider
+
 Output = Literal["mqtt", "stdout", "serial"]
 Purpose = Literal["personal", "research", "medical_safety", "demo", "other", "workplace", "education"]
 TopicPart = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -212,8 +214,8 @@ class Settings(_Table):
     """Where readings go: ``mqtt``, ``stdout``, ``serial``, or a list of them."""
     bundle: Path | None = None
     """Model bundle; the built-in one where not given."""
-    last_good_bundle: Path | None = None
-    """Bundle to fall back to when ``bundle`` cannot be used; the built-in one where not given."""
+    provider: Provider = "auto"
+    """Where the models run: ``auto``, ``cpu``, ``cuda`` or ``tensorrt``; refused where it is absent."""
     rate_hz: float = Field(default=5.0, ge=1, le=25)
     """Live readings per second."""
     summary_hz: float = Field(default=0.2, ge=0.2, le=1)
