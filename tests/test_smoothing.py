@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from naive_smoothing import chain
 
 from edge_emotion.config import SmoothingChain, SmoothingSettings
-from edge_emotion.kernels.filters import window_mean, window_median
-from edge_emotion.kernels.ring import append, new_ring
 from edge_emotion.smoothing import Smoother
 
 MS = 1_000_000
@@ -80,19 +78,3 @@ def test_nothing_leaks_across_a_gap_or_backwards() -> None:
     assert smoother.update(1000 * MS, (0.0, 0.0)) == (0.5, 0.0)
     assert smoother.update(2001 * MS, (-1.0, 0.0)) == (-1.0, 0.0)
     assert smoother.update(1900 * MS, (0.4, 0.0)) == (0.4, 0.0)
-
-
-@pytest.mark.kernels
-@given(st.lists(st.floats(-10, 10), min_size=1, max_size=40), st.integers(1, 12))
-def test_a_full_ring_keeps_the_newest(values: list[float], capacity: int) -> None:
-    ring = new_ring(capacity, 1)
-    for t, value in enumerate(values):
-        append(ring, t, np.array([value]))
-    kept = values[-capacity:]
-    mean, deviation = np.zeros(1), np.zeros(1)
-    assert window_mean(ring, -1, len(values), mean, deviation) == len(kept)
-    assert mean[0] == pytest.approx(np.mean(kept), abs=1e-12)
-    assert deviation[0] == pytest.approx(np.std(kept), abs=1e-12)
-    assert window_median(ring, -1, len(values), np.zeros(capacity)) == np.median(kept)
-    assert np.isnan(window_median(ring, len(values), len(values), np.zeros(capacity)))
-    assert window_mean(ring, len(values), len(values), mean, deviation) == 0
