@@ -64,6 +64,8 @@ class Training(Settings):
     metrics: dict[str, Finite] = Field(default_factory=dict)
     """Flat names that say set, protocol, measure and dimension: ``emotale_loso_ccc_arousal``."""
     notes: str = ""
+    items_file: RelativePath | None = None
+    """Sorted prefixes of the items' hashes: by them evaluation leaves out what was trained on."""
 
 
 class Normalisation(Settings):
@@ -225,6 +227,8 @@ def referenced(part: AnyPart) -> Iterator[str]:
         if isinstance(value, Model):
             yield value.file
             yield from value.variants.values()
+        if isinstance(value, Training) and value.items_file:
+            yield value.items_file
 
 
 def canonical_digest(data: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ class FaceCorpus:
     names
         What a message calls the item: a file name, or the index in a sheet.
     split
-        ``train``, ``valid`` or ``test`` for each item; a corpus without partitions says ``train``.
+        ``train``, ``valid`` or ``test`` for each item; empty in a corpus without partitions.
     votes
         ``float32 (n, 10)``: annotators' votes in the order of `VOTE_COLUMNS`.
     affect
@@ -78,6 +78,10 @@ class FaceCorpus:
     def only(self, split: str) -> FaceCorpus:
         """The items of one partition."""
         return self.take(np.flatnonzero(self.split == split))
+
+    def hashes(self) -> list[str]:
+        """`item_hash` of every item."""
+        return [item_hash(image) for image in self.images]
 
 
 def item_hash(image: U8) -> str:
@@ -239,7 +243,7 @@ def read_diffusionfer(folder: Path) -> FaceCorpus:
         licence="CC0 (generated faces)",
         images=images,
         names=names,
-        split=np.full(len(names), "train"),
+        split=np.full(len(names), ""),
         affect=np.asarray(affect, np.float32),
         expression=np.asarray(expression),
     )

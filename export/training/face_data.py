@@ -73,7 +73,7 @@ class AffectData:
 def views_of(corpus: FaceCorpus) -> FaceViews:
     """Both views of each face of a corpus; detection is cached (`face_crops`)."""
     crops, found = face_crops(corpus.images)
-    return FaceViews(np.stack([_small_grey(image) for image in corpus.images]), crops, found)
+    return FaceViews(np.stack([small_grey(image) for image in corpus.images]), crops, found)
 
 
 def vote_data(folder: Path) -> VoteData:
@@ -100,7 +100,8 @@ def affect_data(folder: Path) -> AffectData:
     return AffectData(views_of(corpus), corpus.affect, corpus.expression, corpus)
 
 
-def _small_grey(image: U8) -> U8:
+def small_grey(image: U8) -> U8:
+    """A whole picture as a 48x48 grey crop."""
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     if image.shape != (FACE_PX, FACE_PX):

@@ -69,9 +69,7 @@ class Compute:
             )
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        fast = device == "cuda" or bool(
-            torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        )
+        fast = device == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
         return cls(device, threads, fast)
 
 

@@ -1,0 +1,229 @@
+"""``edge-emotion-export train|evaluate|cross-validate face``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from edge_emotion.cli import run
+from edge_emotion.errors import UsageError
+
+from . import cross_validate_app, evaluate_app, train_app
+
+if TYPE_CHECKING:
+    from ..training.face_recipe import Progress
+
+DATA = typer.Option(
+    help="Folder of the face corpora: FER+ sheets and rated pictures, each in its own folder."
+)
+THREADS = typer.Option(2, min=1, help="Processor threads.")
+DEVICE = typer.Option("auto", help="auto, cpu or cuda.")
+JSON = typer.Option(False, "--json", help="Print one JSON object instead of a table.")
+
+
+@train_app.command("face")
+def train_face(
+    data: Path = DATA,
+    out: Path = typer.Option(help="Folder for checkpoints, metrics.json, pictures and the part face/."),
+    resume: bool = typer.Option(False, help="Go on from the checkpoint in the output folder."),
+    epochs: int = typer.Option(None, min=1, help="Epochs on votes; by default those of the shipped model."),
+    seed: int = typer.Option(1, help="Of everything that is drawn at random."),
+    threads: int = THREADS,
+    device: str = DEVICE,
+) -> None:
+    """Train the face network and its regressors, judge them in folds, and write the face part of a bundle.
+
+    About an hour on two processor cores: 30 epochs on FER+ votes, then five folds and the final fit on rated faces.
+    """
+    _quiet_threads()
+    from ..conversion.face_part import write_face_part
+    from ..conversion.yunet import default_detector
+    from ..training import face_recipe, face_report
+    from ..training.face_affect import VotedFaces
+    from ..training.face_data import vote_data
+    from ..training.face_training import Compute
+
+    recipe = face_recipe.recipe(seed, epochs)
+    compute = Compute.choose(device, threads)
+    _make(out)
+    with _progress() as progress:
+        votes = vote_data(data)
+        start, history = face_recipe.train_votes(votes, recipe, compute, out, resume, progress)
+        face_report.draw_curves(history, out / "learning_curves.png")
+        detector = default_detector()
+        rated = face_recipe.rated_set(data, detector, progress=progress)
+        voted = VotedFaces(votes.train, votes.shares)
+        found = face_recipe.cross_validate_faces(start, rated, voted, recipe, compute, progress)
+        face_report.draw_out_of_fold(found, out / "out_of_fold.png")
+        models = face_recipe.fit_all(start, rated, voted, recipe, compute, progress)
+    judged = face_recipe.judge_models(models, votes)
+    face_report.draw_confusion(judged["confusion"], out / "confusion.png")
+    metrics = {
+        **judged,
+        "cross_validation": found.report(),
+        "network": models.network.description,
+        "choice": models.choice._asdict(),
+        "regressor_parity": models.regressor_parity,
+        "history": history,
+    }
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    part = write_face_part(
+        out,
+        models,
+        detector,
+        found.sigma(),
+        [votes.corpus.take(votes.used), rated.data.corpus],
+        command=f"edge-emotion-export train face --data DIR --out DIR{_options(seed, epochs)}",
+        seed=seed,
+        metrics=face_recipe.flat_metrics(judged, found),
+    )
+    _show(found.report() | {"accuracy": judged["accuracy"]})
+    run.stdout.print(f"wrote {part}, {out / 'metrics.json'} and the pictures beside it")
+
+
+@evaluate_app.command("face")
+def evaluate_face(
+    data: Path = DATA,
+    split: str = typer.Option(
+        "all", help="train, valid, test or all; corpora without partitions count whole."
+    ),
+    bundle: Path = typer.Option(None, help="A bundle's folder; by default the one that is installed."),
+    include_training: bool = typer.Option(False, help="Judge also faces that the models were trained on."),
+    as_json: bool = JSON,
+) -> None:
+    """Detect, crop, encode and regress labelled faces with a bundle, as on the device."""
+    _quiet_threads()
+    from edge_emotion.model.bundle import open_bundle
+
+    from ..training.face_evaluation import evaluate
+
+    if split not in ("train", "valid", "test", "all"):
+        raise UsageError(f"unknown split {split!r}; known: train, valid, test, all")
+    with _progress() as progress:
+        report = evaluate(
+            open_bundle(bundle),
+            data,
+            split,
+            include_training=include_training,
+            begin=progress.begin,
+            step=progress.step,
+        )
+    _print(report, as_json)
+
+
+@cross_validate_app.command("face")
+def cross_validate_face(
+    data: Path = DATA,
+    pretrained: Path = typer.Option(
+        None, help="Weights trained on votes only (face_votes.safetensors); by default those of the package."
+    ),
+    seed: int = typer.Option(1, help="Of folds and fitting."),
+    threads: int = THREADS,
+    device: str = DEVICE,
+    as_json: bool = JSON,
+) -> None:
+    """Refit all that learns from rated faces in five folds, near duplicates kept together, and judge the rest."""
+    _quiet_threads()
+    from ..conversion.yunet import default_detector
+    from ..training import face_recipe
+    from ..training.face_affect import VotedFaces
+    from ..training.face_data import vote_data
+    from ..training.face_training import Compute
+
+    start = face_recipe.load_pretrained(pretrained)
+    recipe = face_recipe.recipe(seed)
+    compute = Compute.choose(device, threads)
+    with _progress() as progress:
+        votes = vote_data(data)
+        rated = face_recipe.rated_set(data, default_detector(), progress=progress)
+        voted = VotedFaces(votes.train, votes.shares)
+        found = face_recipe.cross_validate_faces(start, rated, voted, recipe, compute, progress)
+    _print(found.report(), as_json)
+
+
+def _quiet_threads() -> None:
+    """Let idle threads sleep: where others use the machine too, spinning ones cost several times the work."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
+
+
+def _options(seed: int, epochs: int | None) -> str:
+    extra = [] if epochs is None else ["--epochs", str(epochs)]
+    extra += [] if seed == 1 else ["--seed", str(seed)]
+    return f" {shlex.join(extra)}" if extra else ""
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    from rich import progress as bars
+
+    from ..training.face_recipe import Progress
+
+    shown = bars.Progress(
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
+        console=run.stderr,
+        disable=not sys.stderr.isatty(),
+    )
+    with shown:
+        tasks: list[bars.TaskID] = []
+
+        def begin(what: str, steps: int) -> None:
+            tasks.append(shown.add_task(what, total=steps))
+            if shown.disable:
+                run.stderr.print(f"{what} ...")
+
+        yield Progress(begin, lambda: shown.advance(tasks[-1]), lambda line: shown.console.print(line))
+
+
+def _print(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        run.stdout.print(json.dumps(report, indent=1, allow_nan=False), markup=False)
+    else:
+        _show(report)
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table("", "CCC", "Pearson r", "RMSE", "n", title="affect")
+    rows = {name: report.get(name) for name in ("arousal", "valence")}
+    for condition, scores in report.get("conditions", {}).items():
+        if condition != "clean":
+            rows |= {f"{name}, {condition}": scores[name] for name in ("arousal", "valence")}
+    for name, row in rows.items():
+        if row:
+            table.add_row(name, *(f"{row[key]:.3f}" for key in ("ccc", "pearson_r", "rmse")), str(row["n"]))
+    run.stdout.print(table)
+    for key, title in (
+        ("accuracy", "accuracy on FER+ votes"),
+        ("accuracy_direct", "accuracy without detection"),
+    ):
+        if report.get(key):
+            votes = Table("protocol", "accuracy", "n", title=title)
+            for name, count in report[key]["n"].items():
+                share = report[key][name]
+                votes.add_row(name, "-" if share is None else f"{share:.2%}", str(count))
+            run.stdout.print(votes)
+    for name, count in report.get("left_out", {}).items():
+        if count:
+            run.stdout.print(f"{name}: {count} faces left out, the models were trained on them")
+    for name, found in report.get("found", {}).items():
+        run.stdout.print(f"{name}: {found['faces']} faces found in {found['of']} pictures")
