@@ -21,9 +21,14 @@ def bundle(
         None, "--id", help="Name of the bundle in every reading, such as kitchen-2."
     ),
 ) -> None:
-    """Pack a bundle: check its parts, write manifest.json with every file's SHA-256, open it as a device would."""
-    from ..conversion.bundle import assemble, replace_part
+    """Pack a bundle: check its parts, write manifest.json with every file's SHA-256, open it as a device would.
 
+    A bundle without a fusion part gets the default one.
+    """
+    from ..conversion.bundle import DEFAULT_FUSION, FRAGMENT, assemble, replace_part, write_part
+
+    if folder.is_dir() and not (folder / "fusion" / FRAGMENT).exists():
+        write_part(folder, DEFAULT_FUSION, {})
     for source in part:
         replace_part(folder, source)
     packed = assemble(folder, bundle_id).manifest

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from edge_emotion.config import parse
+from edge_emotion.config import SmoothingChain, SmoothingSettings, parse
 from edge_emotion.errors import BundleError
 from edge_emotion.model.bundle import MANIFEST, Bundle, open_bundle
 from edge_emotion.model.manifest import (
@@ -22,11 +22,24 @@ from edge_emotion.model.manifest import (
     SCHEMA,
     AnyPart,
     DataSource,
+    FusionPart,
+    Training,
     canonical_digest,
     referenced,
 )
 
 FRAGMENT = "part.json"
+
+_SHORT_MEDIAN = SmoothingChain(median_s=0.6)
+DEFAULT_FUSION = FusionPart(
+    smoothing=SmoothingSettings(arousal=_SHORT_MEDIAN, valence=_SHORT_MEDIAN),
+    training=Training(
+        data=(),
+        command="edge-emotion-export bundle edge_emotion/bundles/default",
+        notes="Nothing here is trained: a median over three readings takes out single outliers (our choice).",
+    ),
+)
+"""What a bundle gets that has no fusion part of its own: no data at hand has sound and pictures with ratings."""
 
 
 def describe_data(name: str, licence: str, items: Mapping[str, bytes | Path] | Iterable[Path]) -> DataSource:
