@@ -1,5 +1,6 @@
 """Frames against the C reference decoder, and the link over a pair of pseudo-terminals."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -38,16 +39,8 @@ def reference(tmp_path_factory):
     """The C decoder, warnings being errors."""
     compiler = shutil.which("gcc") or pytest.skip("gcc is not installed")
     program = tmp_path_factory.mktemp("c") / "decode"
-    flags = [
-        "-std=c99",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-Wconversion",
-        "-pedantic",
-        "-O1",
-        "-fsanitize=address,undefined",
-    ]
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-pedantic", "-O1"]
+    flags += ["-fsanitize=address,undefined"]
     subprocess.run(
         [compiler, *flags, "-c", f"-I{C}", C / "edge_emotion_link.c", "-o", f"{program}.o"], check=True
     )
@@ -97,14 +90,8 @@ def test_a_damaged_byte_never_passes(frame, place, change):
 
 def test_shared_vectors_in_c(reference):
     random.seed(5)
-    sent = [
-        Frame(
-            random.randrange(1, 10),
-            random.choice([b"", bytes(random.randrange(201)), random.randbytes(200)]),
-            n & 255,
-        )
-        for n in range(300)
-    ]
+    payloads = [b"", bytes(200), random.randbytes(200), *(random.randbytes(size) for size in range(1, 200))]
+    sent = [Frame(random.randrange(1, 10), payload, n & 255) for n, payload in enumerate(payloads)]
     sent = [frame for frame in sent if frame.type != Type.READING]
     lines = decode_in_c(reference, b"".join(map(encode, sent)))
     assert lines[:-1] == [f"frame {f.type} {f.seq} {f.flags} {f.payload.hex()}" for f in sent]
@@ -112,6 +99,7 @@ def test_shared_vectors_in_c(reference):
 
 
 def test_readings_in_c(reference):
+    quality = ("no_face", "uncalibrated")
     readings = [
         make_reading(
             seq=7,
@@ -119,7 +107,7 @@ def test_readings_in_c(reference):
             valence=-0.25,
             sigma=(0.18, 3.0),
             confidence=1.0,
-            quality=("no_face", "uncalibrated"),
+            quality=quality,
         ),
         make_reading(seq=2**32 - 1, arousal=None, valence=None),
         make_reading(seq=1, arousal=1.0, valence=-1.0),
@@ -188,6 +176,24 @@ def link(line):
     link.close()
 
 
+def wait_for_hello(ours):
+    """Opening the line throws away what was sent before; the greeting tells that it is open."""
+    decoder = Decoder()
+    while not any(frame.type == Type.HELLO for frame in decoder.push(os.read(ours, 4096))):
+        pass
+
+
+def listen(stream, seen):
+    for text in stream:
+        seen.append(text.decode())
+
+
+def drain(ours, count):
+    with contextlib.suppress(OSError):
+        for _ in range(count):
+            os.read(ours, 4096)
+
+
 def board(ours, program):
     """The C decoder as a microcontroller at our end of the line."""
     return subprocess.Popen(
@@ -201,9 +207,7 @@ def test_the_c_decoder_over_a_terminal(reference, link):
         link.switch(True)
         link.send(Type.READING, pack_reading(make_reading(seq=42)))
         seen = []
-        reader = threading.Thread(
-            target=lambda: seen.extend(line.decode() for line in process.stdout), daemon=True
-        )
+        reader = threading.Thread(target=listen, args=(process.stdout, seen), daemon=True)
         reader.start()
         until(lambda: any(line.startswith("reading 42 ") for line in seen))
         until(lambda: sum(line.startswith("frame 2 ") for line in seen) >= 3, 5)  # heartbeats, 1 Hz
@@ -212,6 +216,7 @@ def test_the_c_decoder_over_a_terminal(reference, link):
         )
         assert "serial_lost" not in faults.held()
         process.kill()
+        reader.join()
 
 
 def test_silence_is_a_fault_and_an_indicator_needs_an_answer(link):
@@ -223,6 +228,7 @@ def test_silence_is_a_fault_and_an_indicator_needs_an_answer(link):
 
 def test_buttons_and_commands(link):
     link, ours, _, commands = link
+    wait_for_hello(ours)
     os.write(ours, encode(Frame(Type.BUTTON, b"\1\1", 1)) + encode(Frame(Type.BUTTON, b"\1\0", 2)))
     os.write(
         ours,
@@ -238,12 +244,13 @@ def test_buttons_and_commands(link):
 
 
 def test_fuzz_over_the_line_changes_nothing(link):
-    link, ours, faults, commands = link
+    link, ours, _, commands = link
+    wait_for_hello(ours)
     data, found, _ = fuzz(300, seed=3)
     harmless = [f for f in found if f.type in (Type.BUTTON, Type.CMD)]
     writer = threading.Thread(target=os.write, args=(ours, data), daemon=True)
     writer.start()
-    sink = threading.Thread(target=lambda: [os.read(ours, 4096) for _ in range(200)], daemon=True)
+    sink = threading.Thread(target=drain, args=(ours, 200), daemon=True)
     sink.start()
     time.sleep(1)
     os.write(ours, encode(Frame(Type.CMD, b"\3", 9)))
