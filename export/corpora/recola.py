@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edge_emotion.errors import InputError
@@ -28,7 +29,7 @@ TIMINGS = Path("RECOLA-Video-timings")
 def read_recola(root: Path) -> Iterator[Recording]:
     """Recordings in the order of their names; those without ratings are left out, missing media are ``None``.
 
-    The public release names no partitions: `alternate_partitions` gives ours. A speaker who was rated for one
+    The public release names no partitions: `in_turn` gives ours. A speaker who was rated for one
     dimension only is an `InputError`: half a label is an accident.
     """
     require_root(root, [str(ANNOTATION / dimension) for dimension in DIMENSIONS], "RECOLA's public release")
@@ -43,9 +44,13 @@ def read_recola(root: Path) -> Iterator[Recording]:
         yield _recording(root, name)
 
 
-def alternate_partitions(names: list[str]) -> dict[str, Partition]:
-    """Our choice where a corpus names no split: every second speaker in sorted order is ``dev``, the others train."""
-    return {name: "dev" if index % 2 else "train" for index, name in enumerate(sorted(names))}
+def in_turn(recordings: Iterable[Recording]) -> Iterator[Recording]:
+    """Our choice where a corpus names no split: speakers, in the order of their names, are train and dev in turn."""
+    named = list(recordings)
+    place = {speaker: index for index, speaker in enumerate(sorted({r.speaker for r in named}))}
+    for recording in named:
+        partition: Partition = "dev" if place[recording.speaker] % 2 else "train"
+        yield replace(recording, partition=partition)
 
 
 def _recording(root: Path, name: str) -> Recording:

@@ -10,7 +10,7 @@ from edge_emotion_export.corpora.avec import AVEC2018, read_avec
 from edge_emotion_export.corpora.crema_d import read_crema_d
 from edge_emotion_export.corpora.own import read_own
 from edge_emotion_export.corpora.ravdess import read_ravdess
-from edge_emotion_export.corpora.recola import alternate_partitions, read_recola
+from edge_emotion_export.corpora.recola import in_turn, read_recola
 from edge_emotion_export.corpora.records import Recording, require_speakers
 from edge_emotion_export.corpora.tables import arff_features
 
@@ -94,8 +94,9 @@ class TestRecola:
         with pytest.raises(InputError, match="no such folder"):
             list(read_recola(tmp_path / "nowhere"))
 
-    def test_alternate_partitions(self) -> None:
-        assert alternate_partitions(["P17", "P16", "P19"]) == {"P16": "train", "P17": "dev", "P19": "train"}
+    def test_partitions_in_turn(self, tmp_path: Path) -> None:
+        split = in_turn(read_recola(recola_tree(tmp_path, ("P16", "P17", "P19"), 10)))
+        assert {r.name: r.partition for r in split} == {"P16": "train", "P17": "dev", "P19": "train"}
 
 
 ARFF_HEADS = {

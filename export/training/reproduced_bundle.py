@@ -1,0 +1,242 @@
+"""The bundle that a reproduction ends with: what the device runs of it is the late fusion."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVR
+
+from edge_emotion.config import SigmaParameters, SmoothingSettings, WindowLengths
+from edge_emotion.features.names import FUNCTIONAL_NAMES
+from edge_emotion.model.bundle import Bundle, open_bundle
+from edge_emotion.model.manifest import AcousticPart, DataSource, RegressorModel, Training
+from edge_emotion.types import DIMENSIONS, Dimension
+
+from ..conversion import svr
+from ..conversion.bundle import write_part
+from . import shards, sigma
+from .affect_svr import AffectSVR, Kernel, reduced_set
+from .blocks import Member, read_labels, read_rows, training_rows
+from .delay import shifted
+from .metrics import ccc
+from .post_processing import later
+from .protocol import Plan
+from .regression import Regressor, fit_scaled
+from .reproduction import Outcome, Reproduction
+
+F64 = NDArray[np.float64]
+
+FACE_TERMS = (
+    sigma.Term("face_px", (20.0, 40.0, 80.0, 160.0)),
+    sigma.Term("blur", (0.2, 0.35, 0.5, 0.7), grows=True),
+    sigma.Term("brightness", (20.0, 50.0, 90.0)),
+)
+
+
+def write_bundle(outcome: Outcome, settings: Reproduction, out: Path, *, corpus: str, command: str) -> Path:
+    """Write the bundle: both regressors as ONNX, sigma from out-of-fold errors, the chosen causal chain.
+
+    The fused part is the late fusion by inverse variance, with the chain that the late system earned; the table says
+    what a support vector budget cost.
+    """
+    base = open_bundle(settings.bundle)
+    writer = _Writer(outcome, settings, base, corpus, command)
+    video = "video_tuned" if ("video_tuned", "arousal") in outcome.plans else "video"
+    out.mkdir(parents=True, exist_ok=True)
+    writer.acoustic(out)
+    writer.face(out, video)
+    writer.fusion(out, video.replace("video", "late"))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    outcome: Outcome
+    settings: Reproduction
+    base: Bundle
+    corpus: str
+    command: str
+
+    def acoustic(self, out: Path) -> None:
+        part = self.base.manifest.acoustic
+        model, cost = self._model("audio")
+        voice = self.base.file("acoustic", part.voice_activity)
+        write_part(
+            out,
+            AcousticPart(
+                sample_rate_hz=part.sample_rate_hz,
+                mode=part.mode,
+                feature_names=FUNCTIONAL_NAMES,
+                window_s=self._windows("audio"),
+                hop_s=self.settings.protocol.hop_s,
+                voice_activity=part.voice_activity.model_copy(update={"file": voice.name, "variants": {}}),
+                regressor=RegressorModel(file="regressor.onnx", features=len(FUNCTIONAL_NAMES)),
+                sigma=self._sigma("audio", sigma.AUDIO_TERMS, "audio"),
+                training=self._training("audio", cost),
+            ),
+            {voice.name: voice, "regressor.onnx": svr.to_onnx(model).SerializeToString(deterministic=True)},
+        )
+
+    def face(self, out: Path, system: str) -> None:
+        part = self.base.manifest.face
+        model, cost = self._model(system)
+        detector = self.base.file("face", part.detector)
+        width = 2 * part.encoder.features
+        write_part(
+            out,
+            part.model_copy(
+                update={
+                    "detector": part.detector.model_copy(update={"file": detector.name, "variants": {}}),
+                    "encoder": part.encoder.model_copy(update={"file": "encoder.onnx", "variants": {}}),
+                    "pooling": "mean_deviation",
+                    "window_s": self._windows(system),
+                    "regressor": RegressorModel(file="regressor.onnx", features=width),
+                    "sigma": self._sigma(system, FACE_TERMS, "faces"),
+                    "training": self._training(system, cost),
+                }
+            ),
+            {
+                detector.name: detector,
+                "encoder.onnx": self.outcome.encoder,
+                "regressor.onnx": svr.to_onnx(model).SerializeToString(deterministic=True),
+            },
+        )
+
+    def fusion(self, out: Path, system: str) -> None:
+        part = self.base.manifest.fusion
+        chains = {d: self.outcome.verdicts[system, d].chains["causal"].chain.smoothing() for d in DIMENSIONS}
+        smoothing = SmoothingSettings(**chains, restart_after_s=part.smoothing.restart_after_s)
+        write_part(
+            out,
+            part.model_copy(update={"smoothing": smoothing, "training": self._training(system, {})}),
+            {},
+        )
+
+    def _plan(self, system: str, dimension: Dimension) -> Plan:
+        return self.outcome.plans[system, dimension]
+
+    def _windows(self, system: str) -> WindowLengths:
+        return WindowLengths(**{d: self._plan(system, d).blocks[0].window_s for d in DIMENSIONS})
+
+    def _train(self) -> list[Member]:
+        return [member for member in self.outcome.partition("train") if member.labels]
+
+    def _rows(self, system: str, dimension: Dimension) -> tuple[F64, F64]:
+        p, plan = self.settings.protocol, self._plan(system, dimension)
+        rows, labels, _ = training_rows(
+            self._train(), plan.blocks, dimension, plan.lag(p.hop_s), p.hop_s, p.fit_rows, p.every
+        )
+        return rows, labels
+
+    def _model(self, system: str) -> tuple[AffectSVR, dict[str, float]]:
+        """Both dimensions on one standardiser, for they share a graph; and the CCC that a budget takes on ``dev``."""
+        rows = {d: self._rows(system, d) for d in DIMENSIONS}
+        scaler = StandardScaler().fit(np.concatenate([x for x, _ in rows.values()]))
+        regressors: list[Kernel | LinearSVR] = []
+        cost: dict[str, float] = {}
+        for dimension, (x, y) in rows.items():
+            z = scaler.transform(x)
+            candidate = self._plan(system, dimension).candidate
+            full = fit_scaled(candidate, z, y, scaler.mean_, scaler.scale_, self.settings.protocol.seed)
+            short = self._within_budget(full, z)
+            if short is not full:
+                cost[f"support_vectors_{dimension}_ccc_cost"] = self._score(
+                    system, dimension, full
+                ) - self._score(system, dimension, short)
+            regressors.append(_shippable(short))
+        model = AffectSVR(LinearSVR(), LinearSVR())
+        model.scaler_, model.regressors_ = scaler, regressors
+        return model, cost
+
+    def _within_budget(self, full: Regressor, z: F64) -> Regressor:
+        budget = self.settings.protocol.budget
+        if budget is None or len(full.supports) <= budget:
+            return full
+        kernel = Kernel(full.supports, full.weights, full.gamma, full.intercept)
+        short = reduced_set(kernel, z, budget, self.settings.protocol.seed)
+        return Regressor(full.mean, full.scale, short.supports, short.weights, short.gamma, short.intercept)
+
+    def _score(self, system: str, dimension: Dimension, model: Regressor) -> float:
+        plan, hop_s = self._plan(system, dimension), self.settings.protocol.hop_s
+        truths, got = [], []
+        for member in self.outcome.partition("dev"):
+            if member.labels:
+                values = model.predict(
+                    read_rows(member, plan.blocks, hop_s, training=False).values.astype(np.float64)
+                )
+                truth = read_labels(member, dimension)
+                count = min(len(truth), len(values))
+                truths.append(truth[:count])
+                got.append(later(values, plan.lag(hop_s), 1.0)[:count])
+        return ccc(np.concatenate(truths), np.concatenate(got))
+
+    def _sigma(self, system: str, terms: Sequence[sigma.Term], source: str) -> SigmaParameters:
+        """From the out-of-fold errors of the training speakers, and the facts of the same rows."""
+        every = self.settings.protocol.every
+        names = [term.fact for term in terms]
+        errors, facts = [], []
+        for member in self._train():
+            pairs = [self._error(system, d, member) for d in DIMENSIONS]
+            count = min(len(error) for error in pairs)
+            columns = shards.read(member.features[source], names)
+            table = np.stack([columns[name][:count:every] for name in names], axis=1)
+            rows = min(len(table), -(-count // every))
+            errors.append(np.stack([e[:count:every][:rows] for e in pairs], axis=1))
+            facts.append(table[:rows])
+        joined = np.concatenate(errors)
+        known = np.isfinite(joined).all(axis=1)
+        values = dict(zip(names, np.concatenate(facts)[known].T, strict=True))
+        return SigmaParameters.model_validate(sigma.fit(joined[known], values, terms))
+
+    def _error(self, system: str, dimension: Dimension, member: Member) -> F64:
+        """Prediction less its own label, in the clock of the media; NaN where there is no label."""
+        held = self.outcome.out_of_fold[system, dimension][member.name]
+        lag = self._plan(system, dimension).lag(self.settings.protocol.hop_s)
+        values, labels = shifted(held, read_labels(member, dimension), lag)
+        error = np.full(len(held), np.nan)
+        first = max(0, -lag)
+        error[first : first + len(values)] = values - labels
+        return error
+
+    def _training(self, system: str, more: Mapping[str, float]) -> Training:
+        metrics: dict[str, Any] = dict(more)
+        for dimension in DIMENSIONS:
+            figures = self.outcome.verdicts[system, dimension].figures["causal"]
+            metrics[f"dev_causal_ccc_{dimension}"] = figures["ccc"]
+            metrics[f"dev_causal_ccc_{dimension}_low"] = figures["interval"].low
+            metrics[f"dev_causal_ccc_{dimension}_high"] = figures["interval"].high
+            metrics[f"delay_s_{dimension}"] = self.outcome.agreed_s[dimension]
+        names = sorted(name for member in self._train() for name in member.identity())
+        return Training(
+            data=(
+                DataSource(
+                    name=self.corpus,
+                    licence="as the corpus's own",
+                    items=len(self._train()),
+                    items_sha256=_digest(names),
+                ),
+            ),
+            command=self.command,
+            seed=self.settings.protocol.seed,
+            metrics={name: round(float(value), 6) for name, value in metrics.items()},
+            notes="Trained on the train speakers; figures on dev, speaker-disjoint, causal chain; 95 % intervals.",
+        )
+
+
+def _shippable(model: Regressor) -> Kernel | LinearSVR:
+    if len(model.supports):
+        return Kernel(model.supports, model.weights, model.gamma, model.intercept)
+    linear = LinearSVR()
+    linear.coef_, linear.intercept_ = model.weights, np.array([model.intercept])
+    return linear
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

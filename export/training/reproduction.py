@@ -1,0 +1,432 @@
+"""The whole chain on one corpus: extract, decide, fine-tune, fit, fuse, judge; every stage keeps what it has done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from dask.distributed import Client
+from numpy.typing import NDArray
+from rich.console import Console
+
+from edge_emotion.errors import InputError
+from edge_emotion.model.bundle import open_bundle
+from edge_emotion.types import DIMENSIONS, Dimension
+
+from ..corpora.records import Recording, require_speakers
+from . import engine, shards
+from .blocks import Block, Member, read_labels, statistics_of
+from .delay import Delay
+from .extraction import EncodeJob, FacesJob, SoundJob, write_labels
+from .face_tuning import TuneJob, TuningSettings
+from .judgement import Judgement, Verdict, judge
+from .protocol import (
+    DelayJob,
+    FitJob,
+    Plan,
+    ProtocolSettings,
+    SearchJob,
+    System,
+    agreed_delay,
+    best_block,
+    fit_jobs,
+    late_weight,
+    mix,
+    speaker_folds,
+    systems,
+)
+from .recurrent import RecurrentJob, RecurrentSettings
+from .regression import Search
+
+F64 = NDArray[np.float64]
+LEAST_TRAINING_SPEAKERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """What is to be done; ``None`` for fine-tuning or the recurrent regressor leaves it out."""
+
+    keep: Path
+    """Folder of the shards; delete it to start anew."""
+    bundle: Path | None = None
+    """Detector, crop, voice activity and the encoder to start from; ``None`` is the embedded default."""
+    protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+    tuning: TuningSettings | None = field(default_factory=TuningSettings)
+    recurrent: RecurrentSettings | None = field(default_factory=RecurrentSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that the report and the bundle are made of.
+
+    Attributes
+    ----------
+    out_of_fold
+        By system and dimension, of the training recordings.
+    late_weights
+        Share of the sound, by late system and dimension.
+    notes
+        What a reader of the table should know of the data.
+    """
+
+    members: tuple[Member, ...]
+    truths: Mapping[Dimension, Mapping[str, F64]]
+    delays: Mapping[Dimension, Mapping[Block, Delay]]
+    agreed_s: Mapping[Dimension, float]
+    searches: Mapping[tuple[str, Dimension], Search]
+    plans: Mapping[tuple[str, Dimension], Plan]
+    out_of_fold: Mapping[tuple[str, Dimension], Mapping[str, F64]]
+    predictions: Mapping[tuple[str, Dimension], Mapping[str, F64]]
+    late_weights: Mapping[tuple[str, Dimension], float]
+    verdicts: Mapping[tuple[str, Dimension], Verdict]
+    encoder: Path
+    """The network whose features the bundle uses."""
+    notes: tuple[str, ...]
+
+    def partition(self, name: str) -> list[Member]:
+        """Members of a partition."""
+        return [member for member in self.members if member.partition == name]
+
+
+class _Job(Protocol):
+    def run(self) -> Any: ...
+
+
+def run_job(job: _Job) -> Any:
+    """``job.run()`` as a function, for workers."""
+    return job.run()
+
+
+def reproduce(
+    recordings: Iterable[Recording], settings: Reproduction, client: Client, console: Console | None = None
+) -> Outcome:
+    """Run all stages; the result depends on the recordings and the settings alone, not on the workers.
+
+    Raises
+    ------
+    InputError
+        A recording without sound, picture or partition; no development partition; fewer than three training speakers.
+    """
+    return _Run(settings, client, console).all(recordings)
+
+
+class _Run:
+    """One run: the client, and what the stages hand to each other."""
+
+    def __init__(self, settings: Reproduction, client: Client, console: Console | None) -> None:
+        self.settings = settings
+        self.protocol = settings.protocol
+        self.client = client
+        self.console = console
+        self.notes: list[str] = []
+
+    def all(self, recordings: Iterable[Recording]) -> Outcome:
+        base, size, normalisation = self._encoder()
+        members = self._encode(self._extract(recordings), {"video": base}, size, normalisation)
+        train = tuple(member for member in members if member.partition == "train")
+        delays, agreed = self._delays(train)
+        plans, searches = self._plans(members, train, delays, agreed)
+        encoder = base
+        if self.settings.tuning is not None:
+            members, encoder = self._tune(members, base, size, normalisation, agreed)
+            plans |= _tuned(plans)
+        held, predicted = self._fit(members, plans)
+        truths = {d: {m.name: read_labels(m, d) for m in members if m.labels is not None} for d in DIMENSIONS}
+        lags = {key: float(plan.lag(self.protocol.hop_s)) for key, plan in plans.items()}
+        late = self._late(held, predicted, truths, lags)
+        if self.settings.recurrent is not None:
+            self._recurrent(members, plans, held, predicted, lags)
+        verdicts = self._judge(members, truths, held, predicted, lags)
+        return Outcome(
+            tuple(members),
+            truths,
+            delays,
+            agreed,
+            searches,
+            plans,
+            held,
+            predicted,
+            late,
+            verdicts,
+            encoder,
+            tuple(self.notes),
+        )
+
+    def _map(self, jobs: Sequence[_Job], what: str) -> list[Any]:
+        return engine.run(self.client, run_job, jobs, what, self.console)
+
+    def _encoder(self) -> tuple[Path, int, tuple[float, float]]:
+        bundle = open_bundle(self.settings.bundle)
+        part = bundle.manifest.face.encoder
+        return bundle.file("face", part), part.features, (part.normalisation.mean, part.normalisation.scale)
+
+    def _extract(self, recordings: Iterable[Recording]) -> list[Member]:
+        keep, protocol = self.settings.keep, self.protocol
+        bare: list[Member] = []
+        sound: list[_Job] = []
+        faces: list[_Job] = []
+        for recording in recordings:
+            if recording.audio is None or recording.video is None:
+                missing = "sound" if recording.audio is None else "picture"
+                raise InputError(f"{recording.name}: its {missing} is missing; every recording needs both")
+            if recording.partition is None:
+                raise InputError(f"{recording.name}: no partition; say which speakers are train and dev")
+            labels = write_labels(recording, protocol.hop_s, keep)
+            bare.append(Member(recording.name, recording.speaker, recording.partition, labels, {}))
+            sound.append(
+                SoundJob(recording.audio, self.settings.bundle, protocol.windows_s, protocol.hop_s, keep)
+            )
+            times = recording.frame_times_s
+            published = None if times is None else tuple(float(t) for t in times)
+            faces.append(FacesJob(recording.video, published, self.settings.bundle, protocol.hop_s, keep))
+        self._require(bare)
+        found = self._map([*faces, *sound], "extract")
+        members = [
+            replace(member, features={"faces": face, "audio": heard})
+            for member, face, heard in zip(bare, found[: len(bare)], found[len(bare) :], strict=True)
+        ]
+        for member in members:
+            self._check_length(member)
+        return members
+
+    def _require(self, members: Sequence[Member]) -> None:
+        rated = [member for member in members if member.labels is not None]
+        train = [m for m in rated if m.partition == "train"]
+        dev = [m for m in rated if m.partition == "dev"]
+        if not dev:
+            raise InputError("no rated recording in the dev partition: there is nothing to judge on")
+        require_speakers([Recording(m.name, m.speaker) for m in train], LEAST_TRAINING_SPEAKERS, "training")
+        both = {m.speaker for m in train} & {m.speaker for m in dev}
+        if both:
+            raise InputError(
+                f"speakers in both train and dev: {', '.join(sorted(both))}; splits must be disjoint"
+            )
+
+    def _check_length(self, member: Member) -> None:
+        if member.labels is None:
+            return
+        rated = len(read_labels(member, "arousal"))
+        heard = len(shards.read(member.features["audio"], ["known"])["known"])
+        if rated < 0.95 * heard:
+            hop = self.protocol.hop_s
+            self.notes.append(
+                f"{member.name}: ratings cover {rated * hop:.0f} of {heard * hop:.0f} s; the rest is left out"
+            )
+
+    def _encode(
+        self,
+        members: Sequence[Member],
+        encoders: Mapping[str, Path],
+        size: int,
+        normalisation: tuple[float, float],
+        skip: Mapping[str, str] | None = None,
+    ) -> list[Member]:
+        """Add each encoder's features to every member, but for partitions that ``skip`` names."""
+        wanted = [
+            (index, source)
+            for source in encoders
+            for index, member in enumerate(members)
+            if member.partition != (skip or {}).get(source)
+        ]
+        jobs = [
+            EncodeJob(members[k].features["faces"], encoders[s], normalisation, size, self.settings.keep)
+            for k, s in wanted
+        ]
+        added: list[dict[str, Path]] = [{} for _ in members]
+        for (index, source), path in zip(wanted, self._map(jobs, "encode faces"), strict=True):
+            added[index][source] = path
+        return [replace(m, features={**m.features, **more}) for m, more in zip(members, added, strict=True)]
+
+    def _delays(
+        self, train: tuple[Member, ...]
+    ) -> tuple[dict[Dimension, dict[Block, Delay]], dict[Dimension, float]]:
+        blocks = [Block(source, w) for source in ("audio", "video") for w in self.protocol.windows_s]
+        jobs = [
+            DelayJob(train, block, d, self.protocol, self.settings.keep)
+            for d in DIMENSIONS
+            for block in blocks
+        ]
+        results = iter(self._map(jobs, "raters' delay"))
+        found: dict[Dimension, dict[Block, Delay]] = {
+            d: {block: next(results) for block in blocks} for d in DIMENSIONS
+        }
+        return found, {d: agreed_delay(found[d]) for d in DIMENSIONS}
+
+    def _statistics(self, members: Sequence[Member], blocks: Iterable[Block]) -> dict[str, Any]:
+        p = self.protocol
+        gathered: dict[str, Any] = {}
+        for block in blocks:
+            gathered |= statistics_of(members, block, p.hop_s, p.standardisation)
+        return gathered
+
+    def _plans(
+        self,
+        members: Sequence[Member],
+        train: tuple[Member, ...],
+        delays: Mapping[Dimension, Mapping[Block, Delay]],
+        agreed: Mapping[Dimension, float],
+    ) -> tuple[dict[tuple[str, Dimension], Plan], dict[tuple[str, Dimension], Search]]:
+        jobs = []
+        for dimension in DIMENSIONS:
+            best = {source: best_block(delays[dimension], source) for source in ("audio", "video")}
+            for system in systems("video"):
+                blocks = tuple(best[source] for source in system.sources)
+                statistics = self._statistics(members, blocks)
+                keep = self.settings.keep
+                jobs.append(
+                    SearchJob(
+                        train, system, blocks, dimension, agreed[dimension], self.protocol, statistics, keep
+                    )
+                )
+        searches = self._map(jobs, "search regressors")
+        found = {(job.system.name, job.dimension): result for job, result in zip(jobs, searches, strict=True)}
+        plans = {
+            (job.system.name, job.dimension): Plan(
+                job.system, job.dimension, job.blocks, job.delay_s, result.best
+            )
+            for job, result in zip(jobs, searches, strict=True)
+        }
+        return plans, found
+
+    def _tune(
+        self,
+        members: Sequence[Member],
+        base: Path,
+        size: int,
+        normalisation: tuple[float, float],
+        agreed: Mapping[Dimension, float],
+    ) -> tuple[list[Member], Path]:
+        """One network per training fold, which never saw the speakers it is asked about there, and one on all."""
+        assert self.settings.tuning is not None
+        train = [member for member in members if member.partition == "train"]
+        folds = speaker_folds(train, self.protocol.folds)
+        groups = [tuple(train[k] for k in fitted) for fitted, _ in folds] + [tuple(train)]
+        delays = (agreed["arousal"], agreed["valence"])
+        jobs = [
+            TuneJob(g, base, delays, self.protocol.hop_s, self.settings.tuning, self.settings.keep)
+            for g in groups
+        ]
+        encoders = self._map(jobs, "fine-tune face network")
+        named = {f"video_tuned_fold{k}": path for k, path in enumerate(encoders[:-1])}
+        named["video_tuned"] = encoders[-1]
+        skip = {source: "dev" for source in named if "fold" in source}
+        return self._encode(members, named, size, normalisation, skip), encoders[-1]
+
+    def _fit(
+        self, members: Sequence[Member], plans: Mapping[tuple[str, Dimension], Plan]
+    ) -> tuple[dict[tuple[str, Dimension], dict[str, F64]], dict[tuple[str, Dimension], dict[str, F64]]]:
+        jobs: list[FitJob] = []
+        owner: list[tuple[tuple[str, Dimension], bool]] = []
+        for key, plan in plans.items():
+            statistics = self._statistics(members, plan.blocks)
+            own = fit_jobs(members, plan, self.protocol, statistics, self.settings.keep)
+            jobs += own
+            owner += [(key, index < len(own) - 1) for index in range(len(own))]
+        held: dict[tuple[str, Dimension], dict[str, F64]] = {key: {} for key in plans}
+        predicted: dict[tuple[str, Dimension], dict[str, F64]] = {key: {} for key in plans}
+        for (key, in_fold), traces in zip(owner, self._map(jobs, "fit regressors"), strict=True):
+            (held if in_fold else predicted)[key].update(traces)
+        return held, predicted
+
+    def _late(
+        self,
+        held: dict[tuple[str, Dimension], dict[str, F64]],
+        predicted: dict[tuple[str, Dimension], dict[str, F64]],
+        truths: Mapping[Dimension, Mapping[str, F64]],
+        lags: dict[tuple[str, Dimension], float],
+    ) -> dict[tuple[str, Dimension], float]:
+        weights: dict[tuple[str, Dimension], float] = {}
+        for name, dimension in [key for key in held if key[0].startswith("video")]:
+            audio, video = ("audio", dimension), (name, dimension)
+            late = (name.replace("video", "late"), dimension)
+            known = {n: truths[dimension][n] for n in held[audio]}
+            weights[late], _ = late_weight(
+                held[audio], held[video], known, (int(lags[audio]), int(lags[video]))
+            )
+            w = weights[late]
+            held[late] = mix(held[audio], held[video], w)
+            predicted[late] = mix(predicted[audio], predicted[video], w)
+            lags[late] = w * lags[audio] + (1 - w) * lags[video]
+        return weights
+
+    def _recurrent(
+        self,
+        members: Sequence[Member],
+        plans: Mapping[tuple[str, Dimension], Plan],
+        held: dict[tuple[str, Dimension], dict[str, F64]],
+        predicted: dict[tuple[str, Dimension], dict[str, F64]],
+        lags: dict[tuple[str, Dimension], float],
+    ) -> None:
+        assert self.settings.recurrent is not None
+        jobs = [
+            RecurrentJob(
+                tuple(members),
+                plans["early", dimension].blocks,
+                dimension,
+                int(lags["early", dimension]),
+                self.protocol.hop_s,
+                self.protocol.every,
+                self.protocol.folds,
+                self.settings.recurrent,
+                self.settings.keep,
+            )
+            for dimension in DIMENSIONS
+        ]
+        for job, (oof, rest) in zip(jobs, self._map(jobs, "recurrent regressor"), strict=True):
+            key: tuple[str, Dimension] = ("recurrent", job.dimension)
+            held[key], predicted[key], lags[key] = oof, rest, lags["early", job.dimension]
+
+    def _judge(
+        self,
+        members: Sequence[Member],
+        truths: Mapping[Dimension, Mapping[str, F64]],
+        held: Mapping[tuple[str, Dimension], Mapping[str, F64]],
+        predicted: Mapping[tuple[str, Dimension], Mapping[str, F64]],
+        lags: Mapping[tuple[str, Dimension], float],
+    ) -> dict[tuple[str, Dimension], Verdict]:
+        speakers = {member.name: member.speaker for member in members}
+        of = {
+            part: [m.name for m in members if m.partition == part and m.labels] for part in ("train", "dev")
+        }
+        jobs = [
+            Judgement(
+                name,
+                d,
+                lags[name, d],
+                self.protocol.hop_s,
+                self.protocol.folds,
+                speakers,
+                {n: truths[d][n] for n in of["train"]},
+                {n: truths[d][n] for n in of["dev"]},
+                held[name, d],
+                predicted[name, d],
+                self.settings.keep,
+            )
+            for name, d in held
+        ]
+        verdicts = engine.run(self.client, judge, jobs, "post-process and judge", self.console)
+        return {(verdict.system, verdict.dimension): verdict for verdict in verdicts}
+
+
+def _tuned(plans: Mapping[tuple[str, Dimension], Plan]) -> dict[tuple[str, Dimension], Plan]:
+    """The same decisions for the fine-tuned network's features: only what the network learnt differs."""
+    _, video, early = systems("video_tuned")
+    renamed: dict[str, System] = {"video": video, "early": early}
+    found = {}
+    for (name, dimension), plan in plans.items():
+        if name in renamed:
+            blocks = tuple(
+                replace(b, source="video_tuned") if b.source == "video" else b for b in plan.blocks
+            )
+            found[renamed[name].name, dimension] = replace(plan, system=renamed[name], blocks=blocks)
+    return found
+
+
+def settings_facts(settings: Reproduction) -> dict[str, Any]:
+    """The settings as the report states them."""
+    facts = asdict(settings)
+    del facts["keep"], facts["bundle"]
+    return facts
