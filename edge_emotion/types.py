@@ -97,11 +97,8 @@ class FaceBox(NamedTuple):
 class FaceDetector(Protocol):
     """Finds faces in a picture."""
 
-    def compute(self, image: U8, long_side_px: int | None = None) -> list[FaceBox]:
-        """Faces of one BGR, BGRA or grey picture, best score first; empty when there is none.
-
-        The picture is shrunk until its longer side has ``long_side_px`` pixels (``None``: the detector's own setting).
-        """
+    def compute(self, image: U8) -> list[FaceBox]:
+        """Faces of one BGR, BGRA or grey picture, best score first; empty when there is none."""
         ...
 
 

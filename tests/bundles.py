@@ -119,7 +119,7 @@ def encoder_graph(seed: int = 3) -> bytes:
 
 
 def detector_graph() -> bytes:
-    """YuNet's twelve outputs: a nearly white cell (over 230) of 16 pixels is the middle of a "face" of 48 pixels.
+    """YuNet's twelve outputs: a nearly white cell (over 230) of 16 pixels is the middle of a "face" of 64 pixels.
 
     Its middle is the cell's upper left corner, so that the windows in which a face is followed lie on the cells too.
     """
@@ -129,7 +129,7 @@ def detector_graph() -> bytes:
     constants: dict[str, Any] = {
         "limit": np.array(230.0),
         "tenth": np.array(0.1),
-        "box": np.array([0.0, 0.0, np.log(3.0), np.log(3.0)]).reshape(1, 1, 4),
+        "box": np.array([0.0, 0.0, np.log(4.0), np.log(4.0)]).reshape(1, 1, 4),
         "points": landmarks.reshape(1, 1, 10),
     }
     outputs: dict[str, list[Any]] = {}

@@ -21,11 +21,15 @@ CANONICAL = CropSettings(
 """Typical place of the landmarks in FER+ faces (measured by ``edge_emotion_export.training.crop_geometry``)."""
 
 
+_TO_GREY = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}
+_TO_BGR = {1: cv2.COLOR_GRAY2BGR, 4: cv2.COLOR_BGRA2BGR}
+
+
 def align(image: U8, landmarks: F32, geometry: CropSettings = CANONICAL, *, grey: bool = True) -> U8:
     """Return the face turned upright, scaled and moved so that its landmarks meet the geometry's.
 
     The similarity transform minimises the squared distances of the five landmarks in the crop (Umeyama 1991).
-    What lies outside the picture repeats its edge. Only the face's own part of the picture is read.
+    Only the face's own part of the picture is read (`view`).
 
     Parameters
     ----------
@@ -48,25 +52,35 @@ def align(image: U8, landmarks: F32, geometry: CropSettings = CANONICAL, *, grey
     ValueError
         The landmarks coincide or are not finite, or the picture is empty.
     """
-    to_image = crop_to_image(landmarks, geometry)
-    part, origin = _cut(image, to_image, geometry.size)
-    if grey and part.ndim == 3:
-        part = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY if part.shape[2] == 3 else cv2.COLOR_BGRA2GRAY)
-    elif not grey:
-        part = cv2.cvtColor(part, cv2.COLOR_GRAY2BGR) if part.ndim == 2 else part[:, :, :3]
-    scale = float(np.hypot(to_image[0, 0], to_image[1, 0]))
-    to_image[:, 2] -= origin
+    crop = view(image, crop_to_image(landmarks, geometry), geometry.size)
+    channels = crop.shape[2] if crop.ndim == 3 else 1
+    if grey:
+        return crop if channels == 1 else cv2.cvtColor(crop, _TO_GREY[channels])
+    return crop if channels == 3 else cv2.cvtColor(crop, _TO_BGR[channels])
+
+
+def view(image: U8, to_image: F64, size: int) -> U8:
+    """``size`` x ``size`` pixels of a picture as the similarity ``to_image`` (2, 3) shows them, in the picture's
+    colours.
+
+    ``to_image`` leads from the view's coordinates to the picture's. What is shrunk is averaged first, so that it does
+    not alias; what lies outside the picture repeats its edge.
+    """
+    part, origin = _cut(image, to_image, size)
+    to_part = to_image.copy()
+    to_part[:, 2] -= origin
+    scale = float(np.hypot(to_part[0, 0], to_part[1, 0]))
     while scale >= 2 and min(part.shape[:2]) > 1:
         height, width = part.shape[0] // 2, part.shape[1] // 2
         part = cv2.resize(part[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-        to_image /= 2
+        to_part /= 2
         scale /= 2
     # OpenCV counts from pixel centres.
-    to_image[:, 2] += to_image[:, :2].sum(axis=1) / 2 - 0.5
+    to_part[:, 2] += to_part[:, :2].sum(axis=1) / 2 - 0.5
     return cv2.warpAffine(
         part,
-        to_image,
-        (geometry.size, geometry.size),
+        to_part,
+        (size, size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )

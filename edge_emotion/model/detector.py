@@ -40,20 +40,18 @@ class YuNet:
         self._backend = backend
         self.settings = settings or DetectorSettings()
 
-    def compute(self, image: U8, long_side_px: int | None = None) -> list[FaceBox]:
+    def compute(self, image: U8) -> list[FaceBox]:
         """Faces of one picture, best score first, in its pixels.
 
         Parameters
         ----------
         image
             ``uint8``, ``(h, w, 3)`` BGR, ``(h, w, 4)`` BGRA or ``(h, w)`` grey, of any size.
-        long_side_px
-            Taken in place of the settings' where it is given.
         """
         if image.size == 0:
             return []
         settings = self.settings
-        small, scale = shrink(image, long_side_px or settings.long_side_px)
+        small, scale = shrink(image, settings.long_side_px)
         tensor = _to_tensor(small)
         outputs = self._backend.compute({INPUT: tensor})
         scores, boxes, landmarks = _decode(outputs, tensor.shape[3], settings.score_threshold)

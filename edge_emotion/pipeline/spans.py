@@ -54,7 +54,7 @@ class TimedDetector:
     def __init__(self, detector: FaceDetector, spans: Spans) -> None:
         self._detector, self._spans = detector, spans
 
-    def compute(self, image: U8, long_side_px: int | None = None) -> list[FaceBox]:
+    def compute(self, image: U8) -> list[FaceBox]:
         """As the detector's own."""
         with self._spans("detect"):
-            return self._detector.compute(image, long_side_px)
+            return self._detector.compute(image)

@@ -50,7 +50,7 @@ def test_both_modalities_make_one_reading(shared: EmotionPipeline) -> None:
     assert last.track == "a0"
     assert last.quality == ()
     assert last.audio.facts["voiced"] == pytest.approx(0.75, abs=0.06)
-    assert last.video.facts["face_px"] == pytest.approx(48.0)
+    assert last.video.facts["face_px"] == pytest.approx(64.0)
     assert last.video.facts["fill"] == 1.0
     assert last.window_s == {"audio": 3.0, "video": 2.0}
     assert 0 < last.waited_ns < 450 * MS
