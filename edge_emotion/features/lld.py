@@ -199,9 +199,9 @@ class LowLevelStream:
         magnitude = self._before[: count + 1]
         real = np.empty((count, len(self._formant_plan.cosines)), np.float32)
         imaginary = np.empty_like(real)
-        power = np.empty((count, 2), np.float32)
+        mean_square = np.empty(count, np.float32)
         samples = self._samples.between(done * self.hop, self._samples.end)
-        transform.transform(samples, self.hop, self._near.plan, real, imaginary, magnitude[1:], power)
+        transform.transform(samples, self.hop, self._near.plan, real, imaginary, magnitude[1:], mean_square, False)
         if done == 0:
             magnitude[0] = magnitude[1]
         rows = np.zeros((count, spectrum.DESCRIPTORS), np.float32)
@@ -218,7 +218,7 @@ class LowLevelStream:
         out = self._short.extend(count)
         out[:, : spectrum.DESCRIPTORS] = rows
         out[:, spectrum.DESCRIPTORS : -1] = resonances
-        out[:, -1] = power[:, 0]
+        out[:, -1] = mean_square
         return count
 
     def _describe_long(self) -> int:
@@ -229,9 +229,9 @@ class LowLevelStream:
         samples = self._samples.between(done * self.hop, self._samples.end)
         magnitude = self._magnitude.extend(count)
         none = np.empty((count, 0), np.float32)
-        power = np.empty((count, 2), np.float32)
-        transform.transform(samples, self.hop, self._far.plan, none, none, magnitude, power)
-        self._rms.append(np.sqrt(power[:, 1]))
+        mean_square = np.empty(count, np.float32)
+        transform.transform(samples, self.hop, self._far.plan, none, none, magnitude, mean_square, True)
+        self._rms.append(np.sqrt(mean_square))
         hertz = np.zeros((count, pitch.CANDIDATES), np.float32)
         voicing = np.zeros((count, pitch.CANDIDATES), np.float32)
         pitch.candidates(magnitude, self._pitch_plan, hertz, voicing)

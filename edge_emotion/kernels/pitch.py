@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.kernels._jit import Indices, Matrix32, Matrix64, Vector32, Vector64, kernel, part
+from edge_emotion.kernels._jit import Indices, Matrix32, Vector32, Vector64, kernel, part
 from edge_emotion.kernels.transform import LANES
 
 CANDIDATES = 6
@@ -24,12 +24,13 @@ LONGEST_WAIT = 40
 
 _AXIS_LOW_HZ = 25.0
 _VOICED = 0.7
+_ROW = 2 * LANES
 
 
 class PitchPlan(NamedTuple):
     """Tables of `candidates` for one transform size and rate."""
 
-    spline: Matrix64
+    spline: Matrix32
     """(knots, 5): the tridiagonal system of the natural spline, solved but for its right side; see `_bend`."""
     knot: Indices
     """For each point of the log axis the knot at its left."""
@@ -59,7 +60,7 @@ def pitch_plan(fft_size: int, rate_hz: float) -> PitchPlan:
     cubic = width[knot] ** 2 / 6.0
     blend = np.stack([a, b, (a**3 - a) * cubic, (b**3 - b) * cubic], axis=1) * weight[:, None]
     return PitchPlan(
-        spline=_spline_system(width),
+        spline=_spline_system(width).astype(np.float32),
         knot=knot.astype(np.int64),
         blend=blend.astype(np.float32),
         shift=np.floor(per_octave * np.log2(np.arange(1, HARMONICS + 1))).astype(np.int64),
@@ -90,23 +91,24 @@ def _spline_system(width: NDArray[np.float64]) -> NDArray[np.float64]:
 def candidates(magnitude: Matrix32, plan: PitchPlan, hertz: Matrix32, voicing: Matrix32) -> None:
     """Up to six fundamentals of each spectrum and how voiced each is (0 to 1); zeros where there are fewer."""
     frames, points = magnitude.shape
-    enhanced = np.zeros((LANES, points), np.float32)
     near_peak = np.empty(points, np.float32)
-    bend = np.zeros(points * LANES)
+    enhanced = np.empty(points, np.float32)
+    spline = np.zeros(points * _ROW, np.float32)
     log_spectrum = np.empty(points, np.float32)
     summed = np.empty(points, np.float32)
     score = np.empty(CANDIDATES)
     for first in range(0, frames, LANES):
         count = min(LANES, frames - first)
         for lane in range(count):
-            _enhance(magnitude[first + lane], near_peak, enhanced[lane])
-            _prepare(enhanced[lane], plan, lane, bend)
-        _bend(bend, plan)
+            _enhance(magnitude[first + lane], near_peak, enhanced)
+            values = spline[lane:]
+            for k in range(points):
+                values[k * _ROW] = enhanced[k]
+        _bend(spline, plan.spline)
         for lane in range(count):
-            t = first + lane
-            _to_log_axis(enhanced[lane], bend, lane, plan, log_spectrum)
+            _to_log_axis(spline[lane:], plan, log_spectrum)
             _sum_harmonics(log_spectrum, plan.shift, summed)
-            _pick(summed, plan, hertz[t], voicing[t], score)
+            _pick(summed, plan, hertz[first + lane], voicing[first + lane], score)
 
 
 @part
@@ -119,61 +121,56 @@ def _enhance(magnitude: Vector32, near_peak: Vector32, enhanced: Vector32) -> No
     for k in range(1, n - 1):
         peak[k] = one if (magnitude[k] > magnitude[k - 1]) & (magnitude[k] >= magnitude[k + 1]) else zero
     peak[n - 1] = one if magnitude[n - 1] > magnitude[n - 2] else zero
-    near_peak[0] = near_peak[1] = near_peak[n - 2] = near_peak[n - 1] = zero
-    for k in range(2, n - 2):
-        near_peak[k] = max(max(max(peak[k - 2], peak[k - 1]), max(peak[k + 1], peak[k + 2])), peak[k])
+    for k in range(n - 4):
+        peaks = (peak[k] + peak[k + 1]) + (peak[k + 3] + peak[k + 4]) + peak[k + 2]
+        near_peak[k + 2] = one if peaks > zero else zero
     left, right = 0, n - 1
     while left < n and peak[left] == zero:
         left += 1
     while right > 0 and peak[right] == zero:
         right -= 1
-    # Nothing before the first peak or after the last is cut.
-    near_peak[: min(left + 3, n)] = one
-    near_peak[max(right - 2, 0) :] = one
+    # Nothing before the first peak or after the last is cut; both ends lie there or within two bins.
+    near_peak[: max(min(left, n), 2)] = one
+    near_peak[min(right, n - 2) :] = one
+    for k in range(n):
+        near_peak[k] *= magnitude[k]
     quarter, half = np.float32(0.25), np.float32(0.5)
-    enhanced[0] = half * magnitude[0] + quarter * magnitude[1] * near_peak[1]
+    enhanced[0] = half * near_peak[0] + quarter * near_peak[1]
     for k in range(1, n - 1):
-        enhanced[k] = half * magnitude[k] * near_peak[k] + quarter * (
-            magnitude[k - 1] * near_peak[k - 1] + magnitude[k + 1] * near_peak[k + 1]
-        )
-    enhanced[n - 1] = magnitude[n - 1]
+        enhanced[k] = half * near_peak[k] + quarter * (near_peak[k - 1] + near_peak[k + 1])
+    enhanced[n - 1] = near_peak[n - 1]
 
 
 @part
-def _prepare(enhanced: Vector32, plan: PitchPlan, lane: int, bend: Vector64) -> None:
-    """Right side of the spline's system."""
-    for k in range(1, len(enhanced) - 1):
-        row = plan.spline[k]
-        bend[k * LANES + lane] = (
-            row[0] * float(enhanced[k - 1]) + row[1] * float(enhanced[k]) + row[2] * float(enhanced[k + 1])
-        )
+def _bend(spline: Vector32, system: Matrix32) -> None:
+    """Second derivatives at the knots, in all lanes at once: down the system and up again.
 
-
-@part
-def _bend(bend: Vector64, plan: PitchPlan) -> None:
-    """Second derivatives at the knots, for all lanes at once: down the system and up again."""
-    knots = len(plan.spline)
+    A knot takes a row of ``spline``: its values, then its second derivatives. They lie in one array so that the compiler
+    can see that a row and the one before it are different memory.
+    """
+    knots = len(system)
     for k in range(1, knots - 1):
-        carry = plan.spline[k, 3]
-        for j in range(k * LANES, (k + 1) * LANES):
-            bend[j] += carry * bend[j - LANES]
+        before, here, after, carry = system[k, 0], system[k, 1], system[k, 2], system[k, 3]
+        rows = spline[(k - 1) * _ROW : (k + 2) * _ROW]
+        for lane in range(LANES):
+            right = before * rows[lane] + here * rows[_ROW + lane] + after * rows[2 * _ROW + lane]
+            rows[_ROW + LANES + lane] = right + carry * rows[LANES + lane]
     for k in range(knots - 2, 0, -1):
-        carry = plan.spline[k, 4]
-        for j in range(k * LANES, (k + 1) * LANES):
-            bend[j] += carry * bend[j + LANES]
+        carry = system[k, 4]
+        rows = spline[k * _ROW + LANES : (k + 2) * _ROW]
+        for lane in range(LANES):
+            rows[lane] += carry * rows[_ROW + lane]
 
 
 @part
-def _to_log_axis(
-    enhanced: Vector32, bend: Vector64, lane: int, plan: PitchPlan, log_spectrum: Vector32
-) -> None:
+def _to_log_axis(spline: Vector32, plan: PitchPlan, log_spectrum: Vector32) -> None:
     """Natural cubic spline over log2 f at equal steps, negatives cut, times the auditory weight."""
     for i in range(len(log_spectrum)):
-        k = plan.knot[i]
+        j = plan.knot[i] * _ROW
         w = plan.blend[i]
-        value = w[0] * enhanced[k] + w[1] * enhanced[k + 1]
-        value += w[2] * np.float32(bend[k * LANES + lane]) + w[3] * np.float32(bend[(k + 1) * LANES + lane])
-        log_spectrum[i] = max(value, np.float32(0.0))
+        value = w[0] * spline[j] + w[1] * spline[j + _ROW]
+        value += w[2] * spline[j + LANES] + w[3] * spline[j + LANES + _ROW]
+        log_spectrum[i] = value if value > np.float32(0.0) else np.float32(0.0)
 
 
 @part
@@ -199,29 +196,24 @@ def _pick(
     hertz[:] = 0.0
     voicing[:] = 0.0
     score[:] = 0.0
-    place = np.empty(CANDIDATES, np.int64)
-    height = np.empty(CANDIDATES)
+    place = np.zeros(CANDIDATES, np.int64)
+    height = np.zeros(CANDIDATES, np.float32)
+    mean = _mean(summed)
     found = 0
-    n = len(summed)
-    mean = float(summed[0]) + float(summed[n - 1])
-    for i in range(1, n - 1):
-        mean += float(summed[i])
-        if not (summed[i] > summed[i - 1] and summed[i] > summed[i + 1]):
+    floor = np.float32(0.0)
+    for i in range(1, len(summed) - 1):
+        here = summed[i]
+        if not (here > floor and here > summed[i - 1] and here > summed[i + 1]):
             continue
-        slot = found
-        if found == CANDIDATES:
-            if not summed[i] > height[CANDIDATES - 1]:
-                continue
-            slot = CANDIDATES - 1
-        else:
-            found += 1
-        while slot > 0 and height[slot - 1] < summed[i]:
+        slot = min(found, CANDIDATES - 1)
+        while slot > 0 and height[slot - 1] < here:
             height[slot] = height[slot - 1]
             place[slot] = place[slot - 1]
             slot -= 1
-        height[slot] = summed[i]
+        height[slot] = here
         place[slot] = i
-    mean /= n
+        found = min(found + 1, CANDIDATES)
+        floor = height[CANDIDATES - 1]
     kept = 0
     best = 0
     for c in range(found):
@@ -242,6 +234,21 @@ def _pick(
     if best > 0:
         hertz[0], hertz[best] = hertz[best], hertz[0]
         voicing[0], voicing[best] = voicing[best], voicing[0]
+
+
+@part
+def _mean(values: Vector32) -> float:
+    """Mean, summed in four strands that the processor can follow at once."""
+    a = b = c = d = 0.0
+    whole = len(values) // 4 * 4
+    for i in range(0, whole, 4):
+        a += float(values[i])
+        b += float(values[i + 1])
+        c += float(values[i + 2])
+        d += float(values[i + 3])
+    for i in range(whole, len(values)):
+        a += float(values[i])
+    return ((a + b) + (c + d)) / len(values)
 
 
 class Trellis(NamedTuple):

@@ -1,7 +1,9 @@
 """Fourier transforms of frames, eight side by side.
 
 The transform is a radix-4 one in ``float32``. Each step does the same to eight frames that lie interleaved in memory, so
-that any machine's vector unit is full whatever the frame size. A real frame of n samples is transformed as n/2 complex
+that any machine's vector unit is full whatever the frame size: a row of a block holds the real parts of one bin of eight
+frames, then the imaginary parts. Rows lie in one array, at distances that the compiler knows: else it would have to guard
+each step against overlap. A real frame of n samples is transformed as n/2 complex
 numbers and unzipped (Cooley and Tukey, Math. Comp. 19, 1965; Cooley, Lewis and Welch, J. Sound Vib. 12, 1970).
 
 Sections 1 and 4 of the descriptor specification.
@@ -9,6 +11,8 @@ Sections 1 and 4 of the descriptor specification.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 from edge_emotion.kernels._jit import Indices, Matrix32, Vector32, kernel, part
 
 LANES = 8
+_ROW = 2 * LANES
 
 
 class TransformPlan(NamedTuple):
@@ -26,9 +31,11 @@ class TransformPlan(NamedTuple):
     left: int
     """Zeros before the windowed frame; the rest of the padding follows it."""
     order: Indices
-    """Where the transform wants each pair of samples: bit reversal."""
+    """Which pair of samples the transform wants in each place: bit reversal."""
     twiddle: Matrix32
     """(n / 8, 6): real and imaginary parts of the first to third power of each block's root of unity."""
+    whole: bool
+    """Whether n / 2 is a power of four; else a last stage combines two halves."""
     unzip: Matrix32
     """(n / 4, 2): what separates the spectra of even and odd samples."""
 
@@ -45,6 +52,7 @@ def transform_plan(window: NDArray[np.float32]) -> TransformPlan:
         left=(n - len(window)) // 2,
         order=_reversed_bits(half),
         twiddle=np.stack([powers.real, powers.imag], axis=2).reshape(-1, 6).astype(np.float32),
+        whole=(half.bit_length() - 1) % 2 == 0,
         unzip=np.stack([split.real, -split.imag], axis=1).astype(np.float32),
     )
 
@@ -64,149 +72,158 @@ def transform(
     real: Matrix32,
     imaginary: Matrix32,
     magnitude: Matrix32,
-    power: Matrix32,
+    mean_square: Vector32,
+    of_windowed: bool,
 ) -> None:
     """Spectra of the windowed frames that start every ``hop`` samples.
 
     Parameters
     ----------
     real, imaginary
-        ``(frames, any number of bins up to all)``: takes the lowest bins.
+        ``(frames, any number of bins up to all but the last)``: takes the lowest bins.
     magnitude
         ``(frames, bins)``; its length tells how many frames there are.
-    power
-        ``(frames, 2)``: mean square of the frame, and of the windowed frame.
+    mean_square
+        ``(frames,)``: of the windowed frame's samples, or of the plain frame's.
     """
     frames, bins = magnitude.shape
     kept = real.shape[1]
-    even = np.empty((bins - 1) * LANES, np.float32)
-    odd = np.empty((bins - 1) * LANES, np.float32)
-    size = np.empty(bins * LANES, np.float32)
+    padded = np.zeros((LANES, 2 * (bins - 1) + 16), np.float32)
+    block = np.empty(bins * _ROW, np.float32)
     for first in range(0, frames, LANES):
         count = min(LANES, frames - first)
-        even[:] = 0.0
-        odd[:] = 0.0
         for lane in range(count):
             begin = (first + lane) * hop
-            _load(samples[begin : begin + len(plan.window)], plan, lane, even, odd, power[first + lane])
-        _transform(even, odd, plan)
-        _sizes(even, odd, size)
+            frame = samples[begin : begin + len(plan.window)]
+            windowed = padded[lane, plan.left : plan.left + len(plan.window)]
+            for n in range(len(frame)):
+                windowed[n] = frame[n] * plan.window[n]
+            mean_square[first + lane] = _mean_square(windowed if of_windowed else frame)
+        _transform(padded, plan, block)
         for lane in range(count):
-            for k in range(bins):
-                magnitude[first + lane, k] = size[k * LANES + lane]
+            re, im = block[lane:], block[LANES + lane :]
             for k in range(kept):
-                real[first + lane, k] = even[k * LANES + lane]
-                imaginary[first + lane, k] = odd[k * LANES + lane]
-            if kept > 0:
-                real[first + lane, 0] = even[lane] + odd[lane]
-                imaginary[first + lane, 0] = 0.0
+                real[first + lane, k], imaginary[first + lane, k] = re[k * _ROW], im[k * _ROW]
+            size = magnitude[first + lane]
+            for k in range(bins):
+                size[k] = re[k * _ROW] * re[k * _ROW] + im[k * _ROW] * im[k * _ROW]
+            for k in range(bins):
+                size[k] = math.sqrt(size[k])
 
 
 @kernel
 def autocorrelate(magnitude: Matrix32, wanted: Vector32, plan: TransformPlan, correlation: Matrix32) -> None:
     """Magnitude of the autocorrelation, ``(frames, bins)`` and up to a factor, of frames whose ``wanted`` is not 0."""
     frames, bins = magnitude.shape
-    even = np.zeros((bins - 1) * LANES, np.float32)
-    odd = np.zeros((bins - 1) * LANES, np.float32)
+    padded = np.zeros((LANES, 2 * (bins - 1) + 16), np.float32)
+    block = np.empty(bins * _ROW, np.float32)
     chosen = np.empty(LANES, np.int64)
     count = 0
     for t in range(frames):
         if wanted[t] != 0.0:
             chosen[count] = t
-            for c in range(bins - 1):
-                place = plan.order[c] * LANES + count
-                k = min(2 * c, 2 * (bins - 1) - 2 * c)
-                even[place] = magnitude[t, k] * magnitude[t, k]
-                k = min(2 * c + 1, 2 * (bins - 1) - 2 * c - 1)
-                odd[place] = magnitude[t, k] * magnitude[t, k]
+            for k in range(bins):
+                padded[count, k] = magnitude[t, k] * magnitude[t, k]
+            for k in range(1, bins - 1):
+                padded[count, 2 * (bins - 1) - k] = padded[count, k]
             count += 1
         if count == LANES or (t == frames - 1 and count > 0):
-            _transform(even, odd, plan)
+            _transform(padded, plan, block)
             for lane in range(count):
-                row = correlation[chosen[lane]]
-                row[0] = abs(even[lane] + odd[lane])
-                row[bins - 1] = abs(even[lane] - odd[lane])
-                for k in range(1, bins - 1):
-                    row[k] = abs(even[k * LANES + lane])
+                for k in range(bins):
+                    correlation[chosen[lane], k] = abs(block[k * _ROW + lane])
             count = 0
 
 
 @part
-def _load(frame: Vector32, plan: TransformPlan, lane: int, even: Vector32, odd: Vector32, power: Vector32) -> None:
-    plain = windowed = 0.0
-    for n in range(len(frame)):
-        value = frame[n] * plan.window[n]
-        plain += float(frame[n]) * float(frame[n])
-        windowed += float(value) * float(value)
-        place = plan.left + n
-        index = plan.order[place >> 1] * LANES + lane
-        if place & 1:
-            odd[index] = value
-        else:
-            even[index] = value
-    power[0] = plain / len(frame)
-    power[1] = windowed / len(frame)
+def _mean_square(values: Vector32) -> float:
+    """Mean square, summed in four strands that the processor can follow at once."""
+    a = b = c = d = 0.0
+    whole = len(values) // 4 * 4
+    for i in range(0, whole, 4):
+        a += float(values[i]) * float(values[i])
+        b += float(values[i + 1]) * float(values[i + 1])
+        c += float(values[i + 2]) * float(values[i + 2])
+        d += float(values[i + 3]) * float(values[i + 3])
+    for i in range(whole, len(values)):
+        a += float(values[i]) * float(values[i])
+    return ((a + b) + (c + d)) / len(values)
+
+
+def _stage(length: int) -> Callable[[Vector32, Matrix32, int], None]:
+    """One radix-4 stage over rows that are ``length`` apart."""
+    r1, r2, r3, r4 = (q * length * _ROW for q in (1, 2, 3, 4))
+    i1, i2, i3 = r1 + LANES, r2 + LANES, r3 + LANES
+
+    @part
+    def stage(block: Vector32, twiddle: Matrix32, rows: int) -> None:
+        for b in range(rows // (4 * length)):
+            w1re, w1im, w2re = twiddle[b, 0], twiddle[b, 1], twiddle[b, 2]
+            w2im, w3re, w3im = twiddle[b, 3], twiddle[b, 4], twiddle[b, 5]
+            quad = block[b * r4 : (b + 1) * r4]
+            for row in range(length):
+                for lane in range(LANES):
+                    i = row * _ROW + lane
+                    a_re, a_im = quad[i] + quad[i + r1], quad[i + LANES] + quad[i + i1]
+                    b_re, b_im = quad[i] - quad[i + r1], quad[i + LANES] - quad[i + i1]
+                    c_re, c_im = quad[i + r2] + quad[i + r3], quad[i + i2] + quad[i + i3]
+                    d_re, d_im = quad[i + r2] - quad[i + r3], quad[i + i2] - quad[i + i3]
+                    quad[i], quad[i + LANES] = a_re + c_re, a_im + c_im
+                    x, y = a_re - c_re, a_im - c_im
+                    quad[i + r2], quad[i + i2] = w2re * x - w2im * y, w2re * y + w2im * x
+                    x, y = b_re - d_im, b_im + d_re
+                    quad[i + r1], quad[i + i1] = w1re * x - w1im * y, w1re * y + w1im * x
+                    x, y = b_re + d_im, b_im - d_re
+                    quad[i + r3], quad[i + i3] = w3re * x - w3im * y, w3re * y + w3im * x
+
+    return stage
+
+
+_stage_1, _stage_4, _stage_16, _stage_64, _stage_256, _stage_1024 = (_stage(4**i) for i in range(6))
 
 
 @part
-def _transform(even: Vector32, odd: Vector32, plan: TransformPlan) -> None:
-    """Real transform in place: bins 1 to n/2 - 1 as real and imaginary part; bins 0 and n/2 are sum and difference at 0."""
-    half = len(even) // LANES
-    length = 1
-    while 4 * length <= half:
-        for block in range(half // (4 * length)):
-            _radix4(even, odd, block, length * LANES, plan.twiddle[block])
-        length *= 4
-    if length < half:
-        n = length * LANES
-        re0, re1, im0, im1 = even[:n], even[n:], odd[:n], odd[n:]
-        for j in range(n):
-            re, im = re0[j] - re1[j], im0[j] - im1[j]
-            re0[j] += re1[j]
-            im0[j] += im1[j]
-            re1[j], im1[j] = re, im
-    for k in range(1, half // 2):
-        _unzip(even, odd, k * LANES, (half - k) * LANES, plan.unzip[k])
-    for j in range(half // 2 * LANES, (half // 2 + 1) * LANES):
-        odd[j] = -odd[j]
+def _transform(padded: Matrix32, plan: TransformPlan, block: Vector32) -> None:
+    """Transform the real rows of ``padded``, bins 0 to n/2 into ``block``."""
+    rows = len(plan.order)
+    for c in range(rows):
+        pair = 2 * plan.order[c]
+        row = block[c * _ROW : (c + 1) * _ROW]
+        for lane in range(LANES):
+            row[lane], row[LANES + lane] = padded[lane, pair], padded[lane, pair + 1]
+    _stage_1(block, plan.twiddle, rows)
+    if rows >= 16:
+        _stage_4(block, plan.twiddle, rows)
+    if rows >= 64:
+        _stage_16(block, plan.twiddle, rows)
+    if rows >= 256:
+        _stage_64(block, plan.twiddle, rows)
+    if rows >= 1024:
+        _stage_256(block, plan.twiddle, rows)
+    if rows >= 4096:
+        _stage_1024(block, plan.twiddle, rows)
+    if not plan.whole:
+        half = rows // 2 * _ROW
+        low, high = block[:half], block[half : 2 * half]
+        for j in range(half):
+            low[j], high[j] = low[j] + high[j], low[j] - high[j]
+    for k in range(1, rows // 2):
+        _unzip(block, k * _ROW, (rows - k) * _ROW, plan.unzip[k])
+    for lane in range(LANES):
+        total, other = block[lane], block[LANES + lane]
+        block[lane], block[LANES + lane] = total + other, np.float32(0.0)
+        block[rows * _ROW + lane], block[rows * _ROW + LANES + lane] = total - other, np.float32(0.0)
+        middle = rows // 2 * _ROW + LANES + lane
+        block[middle] = -block[middle]
 
 
 @part
-def _radix4(re: Vector32, im: Vector32, block: int, n: int, w: Vector32) -> None:
-    o = 4 * block * n
-    re0, re1, re2, re3 = re[o : o + n], re[o + n : o + 2 * n], re[o + 2 * n : o + 3 * n], re[o + 3 * n : o + 4 * n]
-    im0, im1, im2, im3 = im[o : o + n], im[o + n : o + 2 * n], im[o + 2 * n : o + 3 * n], im[o + 3 * n : o + 4 * n]
-    w1re, w1im, w2re, w2im, w3re, w3im = w[0], w[1], w[2], w[3], w[4], w[5]
-    for j in range(n):
-        a_re, a_im = re0[j] + re1[j], im0[j] + im1[j]
-        b_re, b_im = re0[j] - re1[j], im0[j] - im1[j]
-        c_re, c_im = re2[j] + re3[j], im2[j] + im3[j]
-        d_re, d_im = re2[j] - re3[j], im2[j] - im3[j]
-        re0[j], im0[j] = a_re + c_re, a_im + c_im
-        x, y = a_re - c_re, a_im - c_im
-        re2[j], im2[j] = w2re * x - w2im * y, w2re * y + w2im * x
-        x, y = b_re - d_im, b_im + d_re
-        re1[j], im1[j] = w1re * x - w1im * y, w1re * y + w1im * x
-        x, y = b_re + d_im, b_im - d_re
-        re3[j], im3[j] = w3re * x - w3im * y, w3re * y + w3im * x
-
-
-@part
-def _unzip(re: Vector32, im: Vector32, low: int, high: int, w: Vector32) -> None:
+def _unzip(block: Vector32, low: int, high: int, w: Vector32) -> None:
     """Bins k and n/2 - k of the real transform, from those of the zipped one; conjugated, so that time runs forward."""
     w_re, w_im = w[0], w[1]
-    re0, re1, im0, im1 = re[low : low + LANES], re[high : high + LANES], im[low : low + LANES], im[high : high + LANES]
-    for j in range(LANES):
-        x, y = re0[j] - re1[j], im0[j] + im1[j]
-        u, v = w_re * x - w_im * y, w_re * y + w_im * x
-        re0[j], im0[j] = re0[j] - u, v - im0[j]
-        re1[j], im1[j] = re1[j] + u, v - im1[j]
-
-
-@part
-def _sizes(even: Vector32, odd: Vector32, size: Vector32) -> None:
-    for j in range(LANES, len(even)):
-        size[j] = np.sqrt(even[j] * even[j] + odd[j] * odd[j])
+    below, above = block[low : low + _ROW], block[high : high + _ROW]
     for lane in range(LANES):
-        size[lane] = abs(even[lane] + odd[lane])
-        size[len(even) + lane] = abs(even[lane] - odd[lane])
+        x, y = below[lane] - above[lane], below[LANES + lane] + above[LANES + lane]
+        u, v = w_re * x - w_im * y, w_re * y + w_im * x
+        below[lane], below[LANES + lane] = below[lane] - u, v - below[LANES + lane]
+        above[lane], above[LANES + lane] = above[lane] + u, v - above[LANES + lane]
