@@ -96,6 +96,14 @@ class RegressorModel(Model):
     """Input ``features`` float32 (n, d), raw: the standardiser is folded in; output ``prediction`` (n, 2)."""
 
     features: Annotated[int, Field(ge=1)]
+    neutral: tuple[Finite, ...] = ()
+    """Mean features of neutral training items, where calibration moves a person's own; empty: not to be calibrated."""
+
+    @model_validator(mode="after")
+    def _as_wide(self) -> RegressorModel:
+        if self.neutral and len(self.neutral) != self.features:
+            raise ValueError(f"{len(self.neutral)} neutral features for a regressor of {self.features}")
+        return self
 
 
 class DetectorModel(Model):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
-from edge_emotion.types import Estimate, ModalityReport, QualityFlag
+from edge_emotion.types import F32, Estimate, ModalityReport, QualityFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,14 @@ class Evidence:
 
 
 NOTHING = Evidence()
+
+
+def estimate(predictions: F32, sigma: tuple[float, float]) -> Estimate | None:
+    """Arousal of the first row and valence of the second, within [-1, 1]; ``None`` for what is not finite.
+
+    Each dimension has a window of its own, and the regressor is asked once for each.
+    """
+    arousal, valence = float(predictions[0, 0]), float(predictions[1, 1])
+    if not (isfinite(arousal) and isfinite(valence)):
+        return None
+    return Estimate((min(1.0, max(-1.0, arousal)), min(1.0, max(-1.0, valence))), sigma)

@@ -16,10 +16,11 @@ from edge_emotion.model.bundle import Bundle
 from edge_emotion.model.detector import YuNet
 from edge_emotion.model.encoder import FaceNetwork
 from edge_emotion.model.regressor import AffectRegressor
-from edge_emotion.pipeline.evidence import Evidence
+from edge_emotion.pipeline.calibration import Shift
+from edge_emotion.pipeline.evidence import Evidence, estimate
 from edge_emotion.pipeline.spans import Spans, TimedDetector
 from edge_emotion.smoothing import Smoother
-from edge_emotion.types import DIMENSIONS, F32, Estimate, QualityFlag, VideoFrame
+from edge_emotion.types import DIMENSIONS, F32, QualityFlag, VideoFrame
 
 FACTS = ("face_px", "score", "blur", "yaw_deg", "brightness")
 """Facts of a face, their means over the window; ``yaw_deg`` without its sign."""
@@ -87,6 +88,8 @@ class Pictures:
         )
         self._regressor = AffectRegressor(open_backend(bundle.file("face", part.regressor), execution))
         self._sigma = SigmaModel(part.sigma)
+        self.shift = Shift("video", part.regressor.neutral, part.regressor.features)
+        """Of the calibrated person, who is the primary face."""
         width = part.encoder.features
         self._mean, self._deviation = np.zeros(width + len(FACTS)), np.zeros(width + len(FACTS))
         self._pooled = np.zeros((len(DIMENSIONS), part.regressor.features), np.float32)
@@ -134,8 +137,8 @@ class Pictures:
             return ("stale_video",)
         return self._newest.flags
 
-    def compute(self, face: Face, now_ns: int) -> Evidence:
-        """What a face says: means over its window, regressed."""
+    def compute(self, face: Face, now_ns: int, shift: Shift | None = None) -> Evidence:
+        """What a face says: means over its window, shifted to a personal baseline, regressed."""
         width = self._part.encoder.features
         longest_ns = max(self._windows_ns)
         now_ns -= 1  # windows are [now - length, now): what is captured now belongs to the next reading
@@ -150,7 +153,8 @@ class Pictures:
         facts["fill"] = fill
         if covered_ns < self._minimum_ns:
             return Evidence(None, facts, newest_ns=face.seen_ns)
+        rows = self._pooled if shift is None else shift.compute(self._pooled)
         with self._spans("regress"):
-            arousal, valence = np.clip(np.diagonal(self._regressor.compute(self._pooled)), -1.0, 1.0).tolist()
+            predictions = self._regressor.compute(rows)
         sigma = widen(self._sigma.compute(facts), fill, self._short_fill_exponent)
-        return Evidence(Estimate((arousal, valence), sigma), facts, newest_ns=face.seen_ns)
+        return Evidence(estimate(predictions, sigma), facts, newest_ns=face.seen_ns)

@@ -16,9 +16,10 @@ from edge_emotion.model.backend import open_backend
 from edge_emotion.model.bundle import Bundle
 from edge_emotion.model.regressor import AffectRegressor
 from edge_emotion.model.voice_activity import SileroVoiceActivity
-from edge_emotion.pipeline.evidence import Evidence
+from edge_emotion.pipeline.calibration import Shift
+from edge_emotion.pipeline.evidence import Evidence, estimate
 from edge_emotion.pipeline.spans import Spans
-from edge_emotion.types import F32, AudioBlock, Estimate, QualityFlag
+from edge_emotion.types import F32, AudioBlock, QualityFlag
 
 JITTER_NS = 5_000_000
 """Blocks whose time stamps meet within this follow each other without a gap."""
@@ -60,6 +61,7 @@ class Sound:
         )
         self._regressor = AffectRegressor(open_backend(bundle.file("acoustic", part.regressor), execution))
         self._sigma = SigmaModel(part.sigma)
+        self.shift = Shift("audio", part.regressor.neutral, part.regressor.features)
         self.reset()
 
     def reset(self) -> None:
@@ -130,12 +132,10 @@ class Sound:
         if window is None:
             return silent
         with self._spans("regress"):
-            arousal, valence = np.clip(
-                np.diagonal(self._regressor.compute(window.values)), -1.0, 1.0
-            ).tolist()
+            predictions = self._regressor.compute(self.shift.compute(window.values))
         sigma = widen(self._sigma.compute(facts), facts["fill"], self._short_fill_exponent)
         waited_ns = round(window.waited_s * 1e9)
-        return Evidence(Estimate((arousal, valence), sigma), facts, flags, self._end_ns, waited_ns)
+        return Evidence(estimate(predictions, sigma), facts, flags, self._end_ns, waited_ns)
 
     def _flags(self, facts: dict[str, Any]) -> tuple[QualityFlag, ...]:
         flags: list[QualityFlag] = []

@@ -1,0 +1,76 @@
+"""A personal baseline: where a person's neutral lies among the features, and how to move it to the training's neutral.
+
+Voices and faces differ more between people than with what one person expresses. After a minute of neutral speech and
+expression, the difference of the person's mean features from the training set's neutral mean is taken off all later
+features (our choice: the centring of speaker normalisation, with a baseline that is causal and can be stored).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from edge_emotion.config import Finite, Settings
+from edge_emotion.errors import UsageError
+from edge_emotion.types import DIMENSIONS, F32, Modality
+
+LEAST_ROWS = 5
+"""Readings that a modality must have had while the baseline was learnt."""
+
+Rows = tuple[tuple[Finite, ...], tuple[Finite, ...]]
+
+
+class Baseline(Settings):
+    """Mean features of one person's neutral, for each modality a row for each dimension's window."""
+
+    bundle: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the bundle whose features these are: others do not compare."""
+    audio: Rows | None = None
+    video: Rows | None = None
+
+
+class Shift:
+    """One modality's part: learn a person's mean features, take their difference from ``neutral`` off later ones."""
+
+    def __init__(self, modality: Modality, neutral: tuple[float, ...], width: int) -> None:
+        self.possible = bool(neutral)
+        """Whether the bundle says where its neutral lies."""
+        self._modality = modality
+        self._neutral = np.array(neutral, np.float64)
+        self._sum: NDArray[np.float64] = np.zeros((len(DIMENSIONS), width))
+        self._count = 0
+        self._learning = False
+        self._shift: F32 | None = None
+
+    def start(self) -> None:
+        """Learn from here on, from nothing."""
+        self._sum[:] = 0.0
+        self._count = 0
+        self._learning = self.possible
+
+    def stop(self) -> Rows | None:
+        """End learning: the mean features, or ``None`` where there were too few."""
+        learnt, self._learning = self._learning and self._count >= LEAST_ROWS, False
+        if not learnt:
+            return None
+        arousal, valence = (tuple(row) for row in (self._sum / self._count).tolist())
+        return arousal, valence
+
+    def use(self, rows: Rows | None) -> None:
+        """Apply a baseline from now on; ``None`` for none."""
+        if rows is None:
+            self._shift = None
+            return
+        if not self.possible or {len(row) for row in rows} != {self._sum.shape[1]}:
+            raise UsageError(f"the {self._modality} baseline does not fit this bundle: calibrate again")
+        self._shift = (np.array(rows) - self._neutral).astype(np.float32)
+
+    def compute(self, rows: F32) -> F32:
+        """The features ``float32 (2, width)`` as the regressor shall see them; learns from them while it does."""
+        if self._learning:
+            self._sum += rows
+            self._count += 1
+        return rows if self._shift is None else rows - self._shift
