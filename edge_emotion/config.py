@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_emotion.errors import ConfigError, EdgeEmotionError
-from edge_emotion.types import Dimension
 
 Seconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Dimension = Literal["arousal", "valence"]  # as in types, which settings do not know
 Mode = Literal["compat", "corrected"]
 Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
 

@@ -125,7 +125,7 @@ class AcousticPart(Settings):
     """Sound to arousal and valence."""
 
     part: Literal["acoustic"] = "acoustic"
-    sample_rate_hz: Literal[8000, 16000, 24000, 32000, 44100, 48000] = 16000
+    sample_rate_hz: Annotated[int, Field(ge=8000, le=96_000)] = 16_000
     mode: Mode = "compat"
     feature_names: tuple[str, ...]
     """In the order of the regressor's input."""
