@@ -39,17 +39,28 @@ def describe(
         row = rows[t]
         row[:] = 0.0
         if hertz[t] <= 0.0:
-            row[3:] = _MISSING_DB
+            if not corrected:
+                row[3:] = _MISSING_DB
             continue
         row[0] = _harmonics_to_noise(correlation[t], lag_rate / float(hertz[t]))
         _measure(magnitude[t], float(hertz[t]), bin_hz, level, frequency, height)
-        row[1] = min(max(level[1] - level[2], _MISSING_DB), -_MISSING_DB)
+        # The reference counts partials from the one above F0 on, and F0 itself is never the one at a formant.
+        lowest = 0 if corrected else 1
+        row[1] = _difference(level[lowest], level[lowest + 1], corrected)
         third = _nearest_formant(frequency, height, formant_hertz[t, 2])
-        other = level[third] if third > 0 else np.float32(_MISSING_DB)
-        row[2] = min(max(level[1] - other, _MISSING_DB), -_MISSING_DB)
+        other = level[third] if third >= lowest else np.float32(_MISSING_DB)
+        row[2] = _difference(level[lowest], other, corrected)
         for f in range(FORMANTS):
             strongest = _nearest_formant(frequency, height, formant_hertz[t, f])
-            row[3 + f] = level[strongest] if strongest > 0 else np.float32(0.0)
+            row[3 + f] = level[strongest] if strongest >= lowest else np.float32(0.0)
+
+
+@part
+def _difference(level, other, corrected):  # type: ignore[no-untyped-def]
+    """Difference of two levels (dB); corrected: 0, missing, where one of them was not found."""
+    if corrected and min(level, other) <= _FLOOR_DB:
+        return np.float32(0.0)
+    return min(max(level - other, np.float32(_MISSING_DB)), np.float32(-_MISSING_DB))
 
 
 @part

@@ -189,9 +189,7 @@ def _sum_harmonics(log_spectrum: Vector32, shift: Indices, summed: Vector32) -> 
 
 
 @part
-def _pick(
-    summed: Vector32, plan: PitchPlan, hertz: Vector32, voicing: Vector32, score: Vector64
-) -> None:
+def _pick(summed: Vector32, plan: PitchPlan, hertz: Vector32, voicing: Vector32, score: Vector64) -> None:
     """The highest peaks, interpolated, those in range, the highest of them first."""
     hertz[:] = 0.0
     voicing[:] = 0.0
@@ -256,7 +254,7 @@ class Trellis(NamedTuple):
 
     cost: Vector64
     paths: Matrix32
-    """(STATES, LONGEST_WAIT + 2): the fundamentals on the best path into each state, oldest first."""
+    """(STATES, LONGEST_WAIT + 2): the fundamentals on the best path into each state, oldest first; below 0: none."""
     last_hertz: Vector32
     last_change: Vector64
     """One number: the last signed log-ratio that was weighed."""
@@ -290,7 +288,7 @@ def search(hertz: Matrix32, voicing: Matrix32, trellis: Trellis, released: Vecto
             ready = 1
         best = np.argmin(trellis.cost)
         for i in range(ready):
-            released[count] = trellis.paths[best, i]
+            released[count] = max(trellis.paths[best, i], 0.0)
             count += 1
         for s in range(STATES):
             for i in range(pending + 1 - ready):
@@ -305,7 +303,7 @@ def flush(trellis: Trellis, released: Vector32) -> int:
     pending = trellis.seen[0] - trellis.seen[1]
     best = np.argmin(trellis.cost)
     for i in range(pending):
-        released[i] = trellis.paths[best, i]
+        released[i] = max(trellis.paths[best, i], 0.0)
     trellis.seen[1] = trellis.seen[0]
     return pending
 
@@ -337,7 +335,8 @@ def _advance(hertz, voicing, trellis, pending, cost, paths):  # type: ignore[no-
                     best_cost, best = trellis.cost[p] + step, p
         if s < UNVOICED:
             cost[s] = best_cost + _candidate_cost(hertz[s], voicing[s])
-            paths[s, pending] = hertz[s]
+            # Empty places are told from each other and from unvoiced: paths agree on states, not on fundamentals.
+            paths[s, pending] = hertz[s] if hertz[s] > 0.0 else -1.0 - s
         else:
             cost[s] = best_cost + (8.0 if any_voiced else 0.0)
             paths[s, pending] = 0.0
