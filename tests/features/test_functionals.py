@@ -1,0 +1,197 @@
+"""The table of 25 descriptors and the 88 functionals of a recording: truths, edges, modes, the chunking law."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from edge_emotion.errors import UsageError
+from edge_emotion.features.functionals import (
+    compute_descriptors,
+    compute_functionals,
+    descriptor_table,
+    whole_functionals,
+)
+from edge_emotion.features.lld import LowLevelStream
+from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
+
+RATE = 16_000
+MODES = ("compat", "corrected")
+
+
+def harmonics(hertz, seconds=1.0, rate=RATE):
+    t = np.arange(round(seconds * rate)) / rate
+    return (0.2 * sum(np.sin(2 * np.pi * k * hertz * t) / k for k in range(1, 13))).astype(np.float32)
+
+
+def bursts():
+    """Voice of three lengths between silences."""
+    silence = np.zeros(4800, np.float32)
+    pieces = [harmonics(150, seconds) for seconds in (0.5, 0.3, 0.7)]
+    return np.concatenate([silence, *itertools.chain.from_iterable((piece, silence) for piece in pieces)])
+
+
+def functionals(samples, mode="compat", rate=RATE):
+    values = compute_functionals(samples, rate, mode)
+    return None if values is None else dict(zip(FUNCTIONAL_NAMES, values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_harmonic_tone_of_220_hz_is_36_semitones_without_jitter(mode):
+    named = functionals(harmonics(220), mode)
+    assert named["F0semitoneFrom27.5Hz_sma3nz_amean"] == pytest.approx(36, abs=0.05)
+    assert named["F0semitoneFrom27.5Hz_sma3nz_stddevNorm"] == pytest.approx(0, abs=1e-3)
+    assert named["jitterLocal_sma3nz_amean"] < 1e-3
+    assert named["MeanUnvoicedSegmentLength"] == 0
+    power = np.mean(harmonics(220).astype(float) ** 2)
+    assert named["equivalentSoundLevel_dBp"] == pytest.approx(10 * np.log10(power), abs=0.02)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_three_bursts_are_three_voiced_segments(mode):
+    named = functionals(bursts(), mode)
+    frames = (len(bursts()) - 960) // 160 + 1
+    assert named["VoicedSegmentsPerSec"] == pytest.approx(3 / (frames * 0.01), rel=0.02)
+    assert named["MeanVoicedSegmentLengthSec"] == pytest.approx(0.5, abs=0.05)
+    assert named["loudnessPeaksPerSec"] > 0
+
+
+def test_twice_as_loud_is_6_db_more_and_the_same_pitch():
+    soft, loud = functionals(0.25 * bursts()), functionals(0.5 * bursts())
+    level = "equivalentSoundLevel_dBp"
+    assert loud[level] - soft[level] == pytest.approx(20 * np.log10(2), abs=1e-3)
+    assert loud["loudness_sma3_amean"] == pytest.approx(2**0.66 * soft["loudness_sma3_amean"], rel=1e-2)
+    for name in (
+        "F0semitoneFrom27.5Hz_sma3nz_amean",
+        "MeanVoicedSegmentLengthSec",
+        "alphaRatioV_sma3nz_amean",
+    ):
+        assert loud[name] == pytest.approx(soft[name], rel=1e-3)
+
+
+def test_corrected_leaves_the_mark_of_missing_amplitudes_out():
+    named = functionals(bursts(), "corrected")
+    assert -80 < named["F1amplitudeLogRelF0_sma3nz_amean"] < 20
+    assert functionals(bursts())["F1amplitudeLogRelF0_sma3nz_amean"] < -80
+
+
+def test_corrected_counts_slopes_by_their_size():
+    named = functionals(bursts(), "corrected")
+    slopes = [name for name in FUNCTIONAL_NAMES if "Slope" in name]
+    assert len(slopes) == 8
+    assert all(named[name] >= 0 for name in slopes)
+
+
+@pytest.mark.parametrize(("mode", "rows"), [("compat", 96), ("corrected", 95)])
+def test_rows_and_times_of_the_table(mode, rows):
+    table = compute_descriptors(harmonics(150), RATE, mode)
+    assert table.values.shape == (rows, 25)
+    assert table.names == LLD_NAMES
+    assert table.start_s == pytest.approx(np.arange(rows) * 0.01)
+    assert table.end_s[:-1] == pytest.approx(np.arange(rows - 1) * 0.01 + 0.02)
+    assert table.end_s[-1] == 1.0
+
+
+def test_times_follow_the_true_hop_of_odd_rates():
+    table = compute_descriptors(harmonics(150, rate=11_025), 11_025)
+    assert table.start_s[10] == pytest.approx(10 * 110 / 11_025)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("count", [0, 1, 159, 160, 320, 943, 959])
+def test_below_60_ms_is_too_short_and_says_so(mode, count):
+    assert compute_functionals(harmonics(150)[:count], RATE, mode) is None
+    assert compute_descriptors(harmonics(150)[:count], RATE, mode).too_short
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("count", [960, 961, 1119, 1120, 1280])
+def test_from_60_ms_on_every_value_is_finite(mode, count):
+    assert np.isfinite(compute_functionals(harmonics(150)[:count], RATE, mode)).all()
+    table = compute_descriptors(harmonics(150)[:count], RATE, mode)
+    assert not table.too_short
+    assert np.isfinite(table.values).all()
+
+
+random = np.random.default_rng(3)
+SOUNDS = {
+    "silence": np.zeros(RATE),
+    "dc": np.full(RATE, 0.5),
+    "nan": np.full(RATE, np.nan),
+    "some nan": np.where(np.arange(RATE) % 1000 == 0, np.nan, harmonics(150)),
+    "infinite": np.full(RATE, -np.inf),
+    "clipped": np.clip(20 * harmonics(150), -1, 1),
+    "click": np.eye(1, RATE, 8000)[0],
+    "noise": random.normal(size=RATE),
+    "4 Hz": np.sin(2 * np.pi * 4 * np.arange(RATE) / RATE),
+    "subnormal": np.full(RATE, 1e-42),
+    "loudest": np.full(RATE, 3e38) * np.sign(random.normal(size=RATE)),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", SOUNDS)
+def test_odd_sounds_give_finite_values(name, mode):
+    sound = SOUNDS[name].astype(np.float32)
+    values = functionals(sound, mode)
+    assert np.isfinite(list(values.values())).all()
+    assert np.isfinite(compute_descriptors(sound, RATE, mode).values).all()
+    if name in ("silence", "nan", "infinite", "dc", "subnormal"):
+        assert values["VoicedSegmentsPerSec"] == 0
+        assert values["F0semitoneFrom27.5Hz_sma3nz_amean"] == 0
+    if name in ("silence", "nan", "infinite", "subnormal"):
+        assert values["equivalentSoundLevel_dBp"] == pytest.approx(-120)
+
+
+@given(
+    npst.arrays(
+        np.float32, st.integers(0, 3000), elements=st.floats(width=32), fill=st.floats(-1, 1, width=32)
+    ),
+    st.sampled_from([8_000, 11_025, 16_000, 44_100]),
+    st.sampled_from(MODES),
+)
+@example(np.full(960, np.float32(3.4e38)), RATE, "compat")
+@settings(max_examples=150, deadline=None)
+def test_any_input_never_gives_nan(samples, rate, mode):
+    values = compute_functionals(samples, rate, mode)
+    assert (values is None) == (len(samples) < 0.06 * rate - 0.5)
+    assert values is None or np.isfinite(values).all()
+    assert np.isfinite(compute_descriptors(samples, rate, mode).values).all()
+
+
+@given(st.lists(st.integers(0, 9000), max_size=8), st.sampled_from(MODES))
+@settings(max_examples=20, deadline=None)
+def test_any_split_is_one_push(cuts, mode):
+    sound = bursts()
+    stream = LowLevelStream(RATE, mode=mode)
+    bounds = np.clip(np.cumsum([0, *cuts, len(sound)]), 0, len(sound))
+    for begin, end in itertools.pairwise(bounds):
+        stream.push(sound[begin:end])
+    stream.finish()
+    assert np.array_equal(whole_functionals(stream), compute_functionals(sound, RATE, mode))
+    table = descriptor_table(stream, len(sound) / RATE)
+    assert np.array_equal(table.values, compute_descriptors(sound, RATE, mode).values)
+
+
+def test_layouts_of_samples_that_mean_the_same_give_the_same():
+    steps = np.round(bursts() * 32_767).astype(np.int16)
+    expected = compute_functionals(steps, RATE)
+    assert np.array_equal(compute_functionals(np.stack([steps, steps], axis=1), RATE), expected)
+    assert np.array_equal(compute_functionals(steps.astype(">i2"), RATE), expected)
+    assert np.array_equal(
+        compute_functionals((steps / np.float32(32_767)).astype(np.float64), RATE), expected
+    )
+
+
+def test_refusals():
+    with pytest.raises(UsageError, match="resample"):
+        compute_functionals(np.zeros(4000, np.float32), 4000)
+    with pytest.raises(UsageError, match="mode"):
+        compute_functionals(np.zeros(4000, np.float32), RATE, "fast")
+    with pytest.raises(UsageError, match="int16"):
+        compute_functionals(np.zeros(4000, np.int64), RATE)
