@@ -53,52 +53,55 @@ def vary(
 
     ``samples[0]`` is the sample number ``first_sample`` of the stream.
     """
-    correlation = np.empty(int(plan.frame) + 2)
+    similarity = np.empty(plan.frame)
     for t in range(rows.shape[0]):
         start = (first_frame + t) * plan.hop
         period = plan.rate_hz / float(hertz[t]) if hertz[t] > 0.0 else 0.0
-        longest = int(math.ceil((1.0 + _SPREAD) * period))
         wanted = plan.step + state.place[1]
         if period > 0.0:
-            wanted = max(wanted, 2 * longest + 2)
+            wanted = max(wanted, 2 * _longest(period) + 2)
         limit = state.place[1] + plan.frame
         if start - state.place[1] != state.place[0]:
             state.place[0] = start
             limit = plan.frame
         wanted = min(wanted, limit)
-        if period <= 0.0:
+        if period > 0.0:
+            begin = state.place[0] - first_sample
+            _match(samples[begin : begin + wanted], period, plan, state, similarity)
+        else:
             state.place[0] += wanted
             state.place[1] = 0
             state.last[:] = 0.0
-        else:
-            begin = state.place[0] - first_sample
-            _match(samples[begin : begin + wanted], period, plan, state, correlation)
         rows[t, 0] = state.last[1]
         rows[t, 1] = 20.0 * math.log10(1.0 + float(state.last[2]))
 
 
 @part
-def _match(samples, period, plan, state, correlation):  # type: ignore[no-untyped-def]
+def _match(
+    samples: Vector32,
+    period: float,
+    plan: PeriodPlan,
+    state: Periods,
+    similarity: Vector64,
+) -> None:
     """Walk through ``samples`` period by period."""
-    shortest = int(math.floor((1.0 - _SPREAD) * period))
-    longest = int(math.ceil((1.0 + _SPREAD) * period))
-    whole = int(math.floor(period + 0.5))
+    shortest, longest = _shortest(period), _longest(period)
+    whole = int(period + 0.5)
     due = plan.step + state.place[1]
-    s = 0
-    walked = 0
+    s = walked = 0
     periods = changes = 0
     period_sum = change_sum = np.float32(0.0)
     amplitude_sum = amplitude_change = np.float32(0.0)
     while s < len(samples) - 2 * longest - 1:
-        best = _best_lag(samples, s, shortest, longest, correlation)
+        _compare(samples[s : s + 2 * longest], shortest, longest, similarity)
+        best = _best(similarity, longest - shortest + 1)
         if best < 0:
             s += whole
         else:
             q = shortest + best
-            before, peak, after = correlation[best - 1], correlation[best], correlation[best + 1]
+            before, peak, after = similarity[best - 1], similarity[best], similarity[best + 1]
             offset = 0.5 * (before - after) / (before - 2.0 * peak + after)
-            top = peak - 0.25 * (before - after) * offset
-            if top > _ACCEPTED:
+            if peak - 0.25 * (before - after) * offset > _ACCEPTED:
                 length = np.float32((q + offset) / plan.rate_hz)
                 period_sum += length
                 periods += 1
@@ -106,63 +109,91 @@ def _match(samples, period, plan, state, correlation):  # type: ignore[no-untype
                     change_sum += abs(length - state.last[0])
                     changes += 1
                 state.last[0] = length
-                first, second = _swing(samples, s, q), _swing(samples, s + q, q)
+                first, second = _swing(samples[s : s + q]), _swing(samples[s + q : s + 2 * q])
                 amplitude_sum += np.float32(0.5) * (first + second)
                 amplitude_change += abs(second - first)
             s += q
         if s < due - 1:
             walked = s
     if periods > 0:
-        jitter = 0.0
-        if changes > 0 and period_sum > 0.0:
-            jitter = (change_sum / changes) / (period_sum / periods)
-        state.last[1] = min(jitter, 1.0)
-        shimmer = 0.0
+        state.last[1] = state.last[2] = 0.0
+        if changes > 0:
+            state.last[1] = min((change_sum / changes) / (period_sum / periods), 1.0)
         if amplitude_sum > 0.0:
-            shimmer = amplitude_change / amplitude_sum
-        state.last[2] = min(shimmer, 1.0)
+            state.last[2] = min(amplitude_change / amplitude_sum, 1.0)
     state.place[0] += walked
     state.place[1] = due - walked
 
 
 @part
-def _best_lag(samples, s, shortest, longest, correlation):  # type: ignore[no-untyped-def]
-    """Index of the best interior peak of the normalised cross-correlation over lags, -1 where there is none."""
+def _shortest(period: float) -> int:
+    return int((1.0 - _SPREAD) * period)
+
+
+@part
+def _longest(period: float) -> int:
+    return int(math.ceil((1.0 + _SPREAD) * period))
+
+
+@part
+def _compare(x: Vector32, shortest: int, longest: int, similarity: Vector64) -> None:
+    """Normalised cross-correlation, means removed, of x[:q] and x[q:2q] for each q from ``shortest`` to ``longest``.
+
+    Products are summed for all q side by side, four samples at a time; the other sums move on from one q to the next.
+    """
     lags = longest - shortest + 1
-    for i in range(lags):
-        correlation[i] = _similarity(samples, s, shortest + i)
+    similarity[:lags] = 0.0
+    for i in range(0, shortest - 3, 4):
+        x0, x1, x2, x3 = float(x[i]), float(x[i + 1]), float(x[i + 2]), float(x[i + 3])
+        y = x[i + shortest : i + longest + 4]
+        for j in range(lags):
+            similarity[j] += (x0 * y[j] + x1 * y[j + 1]) + (x2 * y[j + 2] + x3 * y[j + 3])
+    for i in range(shortest // 4 * 4, longest):
+        first = max(i + 1 - shortest, 0)
+        x0 = float(x[i])
+        y = x[i + shortest + first : i + longest + 1]
+        others = similarity[first:lags]
+        for j in range(len(others)):
+            others[j] += x0 * y[j]
+    sum_x = sum_y = sum_xx = sum_yy = 0.0
+    for i in range(shortest):
+        a, b = float(x[i]), float(x[shortest + i])
+        sum_x += a
+        sum_y += b
+        sum_xx += a * a
+        sum_yy += b * b
+    for q in range(shortest, longest + 1):
+        power = (sum_xx - sum_x * sum_x / q) * (sum_yy - sum_y * sum_y / q)
+        product = similarity[q - shortest] - sum_x * sum_y / q
+        similarity[q - shortest] = product / math.sqrt(power) if power > 0.0 else 0.0
+        if q < longest:
+            a, b, c = float(x[q]), float(x[2 * q]), float(x[2 * q + 1])
+            sum_x += a
+            sum_xx += a * a
+            sum_y += (b + c) - a
+            sum_yy += (b * b + c * c) - a * a
+
+
+@part
+def _best(similarity: Vector64, lags: int) -> int:
+    """Index of the highest inner peak, the first of equals, -1 where there is none; the last lag but one is left out."""
     best = -1
     for i in range(1, lags - 2):
         if (
-            correlation[i] > correlation[i - 1]
-            and correlation[i] > correlation[i + 1]
-            and (best < 0 or correlation[i] > correlation[best])
+            similarity[i] > similarity[i - 1]
+            and similarity[i] > similarity[i + 1]
+            and (best < 0 or similarity[i] > similarity[best])
         ):
             best = i
     return best
 
 
 @part
-def _similarity(samples, s, q):  # type: ignore[no-untyped-def]
-    sum_x = sum_y = sum_xx = sum_yy = sum_xy = 0.0
-    for i in range(q):
-        x, y = float(samples[s + i]), float(samples[s + q + i])
-        sum_x += x
-        sum_y += y
-        sum_xx += x * x
-        sum_yy += y * y
-        sum_xy += x * y
-    power = (sum_xx - sum_x * sum_x / q) * (sum_yy - sum_y * sum_y / q)
-    if power <= 0.0:
-        return 0.0
-    return (sum_xy - sum_x * sum_y / q) / math.sqrt(power)
-
-
-@part
-def _swing(samples, s, q):  # type: ignore[no-untyped-def]
+def _swing(period: Vector32) -> np.float32:
     """Largest less smallest sample of a period, its first and last left out."""
-    low = high = samples[s + 1]
-    for i in range(s + 2, s + q - 1):
-        low = min(low, samples[i])
-        high = max(high, samples[i])
+    low = high = period[1]
+    for i in range(1, len(period) - 1):
+        value = period[i]
+        low = value if value < low else low
+        high = value if value > high else high
     return high - low
