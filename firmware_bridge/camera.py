@@ -118,11 +118,12 @@ class Camera:
         """Open the device, and keep it open."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Close the device; returns when that is done."""
+    def close(self) -> bool:
+        """Close the device; returns whether it is closed: a thread that hangs in a driver is not."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(15)
+            self._thread.join(8)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         backoff = Backoff(0.5, 15)

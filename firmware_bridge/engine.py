@@ -55,18 +55,21 @@ class Loaded:
     sha256: str | None
 
 
+OnSpan = Callable[[str, int, int], None]
 OpenPipeline = Callable[[Settings, Path | None], Loaded]
 
 
-def open_pipeline(settings: Settings, bundle: Path | None) -> Loaded:
+def open_pipeline(settings: Settings, bundle: Path | None, timings: OnSpan | None = None) -> Loaded:
     """The real pipeline on a bundle (``None``: the built-in one), every kernel compiled or loaded from the cache."""
     from edge_emotion.kernels._jit import compile_all
     from edge_emotion.model.bundle import open_bundle
     from edge_emotion.pipeline import EmotionPipeline
+    from edge_emotion.pipeline.spans import Spans
 
     opened = open_bundle(bundle)
     execution = Execution(provider=settings.provider)
-    pipeline = EmotionPipeline(opened, rate_hz=settings.rate_hz, execution=execution)
+    spans = Spans(timings, time.perf_counter_ns) if timings else None
+    pipeline = EmotionPipeline(opened, rate_hz=settings.rate_hz, execution=execution, spans=spans)
     compile_all()
     return Loaded(pipeline, opened.manifest.id, opened.manifest.sha256)
 

@@ -47,12 +47,12 @@ class History:
     Parameters
     ----------
     open_spool
-        Opens the spool; raises `SpoolError` where it cannot, and is tried again later.
+        Opens the spool; raises `SpoolError` where it cannot, and is tried again later. None: there is only the ring.
     ring_bytes
         Bound of the ring; matters only while the spool cannot be written. Drop-oldest, counted in ``dropped``.
     """
 
-    def __init__(self, open_spool: Callable[[], Spool], *, ring_bytes: int = 4_000_000) -> None:
+    def __init__(self, open_spool: Callable[[], Spool] | None, *, ring_bytes: int = 4_000_000) -> None:
         self._open_spool = open_spool
         self._ring_limit = ring_bytes
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class History:
         """Why the spool cannot be used just now, or None."""
         self.spool: Spool | None = None
         try:
-            self.spool = open_spool()
+            self.spool = open_spool() if open_spool else None
         except SpoolError as error:
             self._broken(str(error), 0)
         self._stored = self.spool.last_id if self.spool else 0
@@ -143,8 +143,8 @@ class History:
     def poll(self, now_ns: int) -> None:
         """Bring the disk up to date if something is due; called every `POLL_S` by the keeper."""
         if self.spool is None:
-            if now_ns >= self._retry_ns:
-                self._reopen(now_ns)
+            if self._open_spool and now_ns >= self._retry_ns:
+                self._reopen(self._open_spool, now_ns)
             return
         with self._lock:
             arrived, self._arrived = self._arrived, []
@@ -176,9 +176,9 @@ class History:
                     self._arrived.append(row_id)  # acknowledged, or dropped, while the disk was busy
             self._stored = ids[-1]
 
-    def _reopen(self, now_ns: int) -> None:
+    def _reopen(self, open_spool: Callable[[], Spool], now_ns: int) -> None:
         try:
-            spool = self._open_spool()
+            spool = open_spool()
         except SpoolError as error:
             self._broken(str(error), now_ns)
             return

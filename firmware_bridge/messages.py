@@ -118,6 +118,7 @@ class Status(_Message):
     clock: Clock
     state: Literal["init", "ready", "degraded", "paused", "error"]
     reasons: list[str] = Field(description="Why the state is not `ready`, from the table of faults.")
+    details: dict[str, str] = Field(description="One line for humans about each reason.")
     version: str
     model: Model | None
     previous_run: dict[str, Any] | None = Field(

@@ -25,7 +25,7 @@ def history(device: str, bodies: Sequence[bytes]) -> bytes:
 def status(
     origin: Origin,
     state: str,
-    reasons: Sequence[str],
+    reasons: Mapping[str, str],
     version: str,
     wall_ns: int,
     clock: Clock,
@@ -40,6 +40,7 @@ def status(
         "clock": clock,
         "state": state,
         "reasons": list(reasons),
+        "details": dict(reasons),
         "version": version,
         "model": {"id": origin.model_id, "sha256": origin.model_sha256} if origin.model_id else None,
     }

@@ -46,11 +46,12 @@ class Replay:
         """Begin to play."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop playing."""
+    def close(self) -> bool:
+        """Close the device; returns whether it is closed: a thread that hangs in a driver is not."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(5)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
