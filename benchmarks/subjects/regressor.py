@@ -21,7 +21,7 @@ from edge_emotion.types import F32
 
 SUPPORT_VECTORS = 2000
 INPUTS = 200
-ROWS_PER_TIMING = 5
+ROWS_PER_TIMING = 50
 
 
 def run(options: Options) -> Result:
