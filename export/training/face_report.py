@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edge_emotion.types import DIMENSIONS, F32
 
@@ -63,16 +63,17 @@ def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def draw_confusion(table: NDArray[np.int64], path: Path) -> None:
-    """Confusion in per cent of each true class, with counts."""
+def draw_confusion(table: ArrayLike, path: Path) -> None:
+    """Confusion (`confusion`) in per cent of each true class, with counts."""
     plt = _matplotlib()
-    share = 100 * table / np.maximum(table.sum(1, keepdims=True), 1)
+    counts = np.asarray(table)
+    share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure, axes = plt.subplots(figsize=(6.4, 5.6), layout="constrained")
     axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.ndindex(share.shape):
         shade = "white" if share[row, column] > 55 else "black"
         axes.text(column, row, f"{share[row, column]:.0f}", ha="center", va="center", color=shade)
-    names = [f"{name} ({count})" for name, count in zip(EXPRESSIONS, table.sum(1), strict=True)]
+    names = [f"{name} ({count})" for name, count in zip(EXPRESSIONS, counts.sum(1), strict=True)]
     axes.set_yticks(range(CLASSES), names)
     axes.set_xticks(range(CLASSES), EXPRESSIONS, rotation=45, ha="right")
     axes.set(
