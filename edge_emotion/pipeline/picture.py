@@ -54,8 +54,8 @@ class Face:
 class Pictures:
     """Pictures, the faces in them, and their estimates.
 
-    A frame that is not newer than the last is dropped, one that follows too soon (``max_rate_hz``) is passed over. A
-    face that is lost counts for ``hold_s``; then its window is forgotten, as it is when another face takes its place.
+    A frame without pixels or not newer than the last is dropped, one that follows too soon (``max_rate_hz``) is passed
+    over. A face that is lost counts for ``hold_s``; then its window is forgotten.
     """
 
     def __init__(self, bundle: Bundle, execution: Execution, spans: Spans) -> None:
@@ -103,7 +103,8 @@ class Pictures:
 
     def take(self, frame: VideoFrame) -> None:
         """Look at one frame."""
-        if self._newest is not None and frame.time_ns - self._newest.time_ns < self._pause_ns:
+        early = self._newest is not None and frame.time_ns - self._newest.time_ns < self._pause_ns
+        if early or frame.image.size == 0:
             return
         with self._spans("faces"):
             seen = self._stream.update(frame)
