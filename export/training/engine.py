@@ -24,7 +24,7 @@ _LOST_WORKERS = 3
 
 
 @contextmanager
-def cluster(scheduler: str | None = None, workers: int = 1) -> Iterator[Client]:
+def cluster(scheduler: str | None = None, workers: int = 1, *, timeout_s: float = 10.0) -> Iterator[Client]:
     """A client of ``scheduler`` (``tcp://host:8786``), or of a cluster of ``workers`` processes on this machine.
 
     One local worker runs inside this process. Workers elsewhere must see the same files under the same paths and have
@@ -41,7 +41,7 @@ def cluster(scheduler: str | None = None, workers: int = 1) -> Iterator[Client]:
     with dask.config.set(quiet):
         if scheduler is not None:
             try:
-                client = Client(scheduler)
+                client = Client(scheduler, timeout=timeout_s)
             except (OSError, ValueError) as error:
                 raise UsageError(f"{scheduler}: no Dask scheduler answers there ({error})") from None
             with client:
@@ -52,7 +52,7 @@ def cluster(scheduler: str | None = None, workers: int = 1) -> Iterator[Client]:
             n_workers=count,
             threads_per_worker=1,
             processes=count > 1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=50,
             memory_limit=0,
         )

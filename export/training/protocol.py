@@ -20,7 +20,7 @@ from . import shards
 from .blocks import Block, Member, Standardisation, read_block, read_labels, read_rows, training_rows
 from .delay import STEP_S, Delay, lag_frames, search_delay
 from .folds import grouped
-from .metrics import ccc
+from .metrics import pearson
 from .post_processing import later
 from .regression import Candidate, Grid, Regressor, Search, fit, search
 from .standardise import Statistics
@@ -293,14 +293,18 @@ Predictions = Mapping[str, F64]
 def late_weight(
     first: Predictions, second: Predictions, truths: Predictions, lags: tuple[int, int]
 ) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """Share of ``first`` in ``w * first + (1 - w) * second`` with the best out-of-fold CCC, and the whole curve."""
+    """Share of ``first`` in ``w * first + (1 - w) * second`` with the best out-of-fold correlation, and the curve.
+
+    Correlation and not CCC: regressors shrink towards the mean, the more the less they know, and a mixture shrinks
+    further; the chain that follows scales it back.
+    """
     curve = []
     for weight in LATE_WEIGHTS:
         mixed = mix(first, second, weight)
         lag = weight * lags[0] + (1 - weight) * lags[1]
         moved = [later(mixed[name], lag, 1.0)[: len(truth)] for name, truth in truths.items()]
         joined = np.concatenate([truth[: len(m)] for truth, m in zip(truths.values(), moved, strict=True)])
-        curve.append((weight, ccc(joined, np.concatenate(moved))))
+        curve.append((weight, pearson(joined, np.concatenate(moved))))
     return max(curve, key=lambda point: point[1])[0], tuple(curve)
 
 

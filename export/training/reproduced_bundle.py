@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVR
 
 from edge_emotion.config import SigmaParameters, SmoothingSettings, WindowLengths
+from edge_emotion.errors import UsageError
 from edge_emotion.features.names import FUNCTIONAL_NAMES
 from edge_emotion.model.bundle import Bundle, open_bundle
 from edge_emotion.model.manifest import AcousticPart, DataSource, RegressorModel, Training
@@ -46,8 +47,10 @@ def write_bundle(outcome: Outcome, settings: Reproduction, out: Path, *, corpus:
     The fused part is the late fusion by inverse variance, with the chain that the late system earned; the table says
     what a support vector budget cost.
     """
+    if outcome.encoder is None:
+        raise UsageError("a bundle needs the network that its face features came from")
     base = open_bundle(settings.bundle)
-    writer = _Writer(outcome, settings, base, corpus, command)
+    writer = _Writer(outcome, outcome.encoder, settings, base, corpus, command)
     video = "video_tuned" if ("video_tuned", "arousal") in outcome.plans else "video"
     out.mkdir(parents=True, exist_ok=True)
     writer.acoustic(out)
@@ -59,6 +62,7 @@ def write_bundle(outcome: Outcome, settings: Reproduction, out: Path, *, corpus:
 @dataclass(frozen=True, slots=True)
 class _Writer:
     outcome: Outcome
+    encoder: Path
     settings: Reproduction
     base: Bundle
     corpus: str
@@ -104,7 +108,7 @@ class _Writer:
             ),
             {
                 detector.name: detector,
-                "encoder.onnx": self.outcome.encoder,
+                "encoder.onnx": self.encoder,
                 "regressor.onnx": svr.to_onnx(model).SerializeToString(deterministic=True),
             },
         )

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from dask.distributed import Client
 from numpy.typing import NDArray
 from rich.console import Console
 
-from edge_emotion.errors import InputError
-from edge_emotion.model.bundle import open_bundle
 from edge_emotion.types import DIMENSIONS, Dimension
 
-from ..corpora.records import Recording, require_speakers
-from . import engine, shards
+from ..corpora.records import Recording
+from . import engine
 from .blocks import Block, Member, read_labels, statistics_of
 from .delay import Delay
-from .extraction import EncodeJob, FacesJob, SoundJob, write_labels
 from .face_tuning import TuneJob, TuningSettings
+from .gathering import Encoder, Job, encode, gather
 from .judgement import Judgement, Verdict, judge
 from .protocol import (
     DelayJob,
@@ -42,7 +40,6 @@ from .recurrent import RecurrentJob, RecurrentSettings
 from .regression import Search
 
 F64 = NDArray[np.float64]
-LEAST_TRAINING_SPEAKERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +79,8 @@ class Outcome:
     predictions: Mapping[tuple[str, Dimension], Mapping[str, F64]]
     late_weights: Mapping[tuple[str, Dimension], float]
     verdicts: Mapping[tuple[str, Dimension], Verdict]
-    encoder: Path
-    """The network whose features the bundle uses."""
+    encoder: Path | None
+    """The network whose features the bundle uses; ``None`` where the features were given."""
     notes: tuple[str, ...]
 
     def partition(self, name: str) -> list[Member]:
@@ -91,11 +88,7 @@ class Outcome:
         return [member for member in self.members if member.partition == name]
 
 
-class _Job(Protocol):
-    def run(self) -> Any: ...
-
-
-def run_job(job: _Job) -> Any:
+def run_job(job: Job) -> Any:
     """``job.run()`` as a function, for workers."""
     return job.run()
 
@@ -105,12 +98,26 @@ def reproduce(
 ) -> Outcome:
     """Run all stages; the result depends on the recordings and the settings alone, not on the workers.
 
-    Raises
-    ------
-    InputError
-        A recording without sound, picture or partition; no development partition; fewer than three training speakers.
+    Raises what `gather` raises, and `UsageError` where the disk is full or workers keep dying.
     """
-    return _Run(settings, client, console).all(recordings)
+    run = _Run(settings, client, console)
+    base = Encoder.of(settings.bundle)
+    members, notes = gather(
+        recordings,
+        run.map,
+        bundle=settings.bundle,
+        windows_s=settings.protocol.windows_s,
+        hop_s=settings.protocol.hop_s,
+        keep=settings.keep,
+    )
+    return run.decide(encode(members, {"video": base.file}, base, run.map, settings.keep), base, notes)
+
+
+def decide(
+    members: Sequence[Member], settings: Reproduction, client: Client, console: Console | None = None
+) -> Outcome:
+    """All stages after extraction, without fine-tuning: members have ``audio`` and ``video`` already."""
+    return _Run(replace(settings, tuning=None), client, console).decide(members, None, [])
 
 
 class _Run:
@@ -121,17 +128,14 @@ class _Run:
         self.protocol = settings.protocol
         self.client = client
         self.console = console
-        self.notes: list[str] = []
 
-    def all(self, recordings: Iterable[Recording]) -> Outcome:
-        base, size, normalisation = self._encoder()
-        members = self._encode(self._extract(recordings), {"video": base}, size, normalisation)
+    def decide(self, members: Sequence[Member], base: Encoder | None, notes: Sequence[str]) -> Outcome:
         train = tuple(member for member in members if member.partition == "train")
         delays, agreed = self._delays(train)
         plans, searches = self._plans(members, train, delays, agreed)
-        encoder = base
-        if self.settings.tuning is not None:
-            members, encoder = self._tune(members, base, size, normalisation, agreed)
+        encoder = None if base is None else base.file
+        if self.settings.tuning is not None and base is not None:
+            members, encoder = self._tune(members, base, agreed)
             plans |= _tuned(plans)
         held, predicted = self._fit(members, plans)
         truths = {d: {m.name: read_labels(m, d) for m in members if m.labels is not None} for d in DIMENSIONS}
@@ -152,93 +156,11 @@ class _Run:
             late,
             verdicts,
             encoder,
-            tuple(self.notes),
+            tuple(notes),
         )
 
-    def _map(self, jobs: Sequence[_Job], what: str) -> list[Any]:
+    def map(self, jobs: Sequence[Job], what: str) -> list[Any]:
         return engine.run(self.client, run_job, jobs, what, self.console)
-
-    def _encoder(self) -> tuple[Path, int, tuple[float, float]]:
-        bundle = open_bundle(self.settings.bundle)
-        part = bundle.manifest.face.encoder
-        return bundle.file("face", part), part.features, (part.normalisation.mean, part.normalisation.scale)
-
-    def _extract(self, recordings: Iterable[Recording]) -> list[Member]:
-        keep, protocol = self.settings.keep, self.protocol
-        bare: list[Member] = []
-        sound: list[_Job] = []
-        faces: list[_Job] = []
-        for recording in recordings:
-            if recording.audio is None or recording.video is None:
-                missing = "sound" if recording.audio is None else "picture"
-                raise InputError(f"{recording.name}: its {missing} is missing; every recording needs both")
-            if recording.partition is None:
-                raise InputError(f"{recording.name}: no partition; say which speakers are train and dev")
-            labels = write_labels(recording, protocol.hop_s, keep)
-            bare.append(Member(recording.name, recording.speaker, recording.partition, labels, {}))
-            sound.append(
-                SoundJob(recording.audio, self.settings.bundle, protocol.windows_s, protocol.hop_s, keep)
-            )
-            times = recording.frame_times_s
-            published = None if times is None else tuple(float(t) for t in times)
-            faces.append(FacesJob(recording.video, published, self.settings.bundle, protocol.hop_s, keep))
-        self._require(bare)
-        found = self._map([*faces, *sound], "extract")
-        members = [
-            replace(member, features={"faces": face, "audio": heard})
-            for member, face, heard in zip(bare, found[: len(bare)], found[len(bare) :], strict=True)
-        ]
-        for member in members:
-            self._check_length(member)
-        return members
-
-    def _require(self, members: Sequence[Member]) -> None:
-        rated = [member for member in members if member.labels is not None]
-        train = [m for m in rated if m.partition == "train"]
-        dev = [m for m in rated if m.partition == "dev"]
-        if not dev:
-            raise InputError("no rated recording in the dev partition: there is nothing to judge on")
-        require_speakers([Recording(m.name, m.speaker) for m in train], LEAST_TRAINING_SPEAKERS, "training")
-        both = {m.speaker for m in train} & {m.speaker for m in dev}
-        if both:
-            raise InputError(
-                f"speakers in both train and dev: {', '.join(sorted(both))}; splits must be disjoint"
-            )
-
-    def _check_length(self, member: Member) -> None:
-        if member.labels is None:
-            return
-        rated = len(read_labels(member, "arousal"))
-        heard = len(shards.read(member.features["audio"], ["known"])["known"])
-        if rated < 0.95 * heard:
-            hop = self.protocol.hop_s
-            self.notes.append(
-                f"{member.name}: ratings cover {rated * hop:.0f} of {heard * hop:.0f} s; the rest is left out"
-            )
-
-    def _encode(
-        self,
-        members: Sequence[Member],
-        encoders: Mapping[str, Path],
-        size: int,
-        normalisation: tuple[float, float],
-        skip: Mapping[str, str] | None = None,
-    ) -> list[Member]:
-        """Add each encoder's features to every member, but for partitions that ``skip`` names."""
-        wanted = [
-            (index, source)
-            for source in encoders
-            for index, member in enumerate(members)
-            if member.partition != (skip or {}).get(source)
-        ]
-        jobs = [
-            EncodeJob(members[k].features["faces"], encoders[s], normalisation, size, self.settings.keep)
-            for k, s in wanted
-        ]
-        added: list[dict[str, Path]] = [{} for _ in members]
-        for (index, source), path in zip(wanted, self._map(jobs, "encode faces"), strict=True):
-            added[index][source] = path
-        return [replace(m, features={**m.features, **more}) for m, more in zip(members, added, strict=True)]
 
     def _delays(
         self, train: tuple[Member, ...]
@@ -249,7 +171,7 @@ class _Run:
             for d in DIMENSIONS
             for block in blocks
         ]
-        results = iter(self._map(jobs, "raters' delay"))
+        results = iter(self.map(jobs, "raters' delay"))
         found: dict[Dimension, dict[Block, Delay]] = {
             d: {block: next(results) for block in blocks} for d in DIMENSIONS
         }
@@ -281,7 +203,7 @@ class _Run:
                         train, system, blocks, dimension, agreed[dimension], self.protocol, statistics, keep
                     )
                 )
-        searches = self._map(jobs, "search regressors")
+        searches = self.map(jobs, "search regressors")
         found = {(job.system.name, job.dimension): result for job, result in zip(jobs, searches, strict=True)}
         plans = {
             (job.system.name, job.dimension): Plan(
@@ -294,9 +216,7 @@ class _Run:
     def _tune(
         self,
         members: Sequence[Member],
-        base: Path,
-        size: int,
-        normalisation: tuple[float, float],
+        base: Encoder,
         agreed: Mapping[Dimension, float],
     ) -> tuple[list[Member], Path]:
         """One network per training fold, which never saw the speakers it is asked about there, and one on all."""
@@ -305,15 +225,15 @@ class _Run:
         folds = speaker_folds(train, self.protocol.folds)
         groups = [tuple(train[k] for k in fitted) for fitted, _ in folds] + [tuple(train)]
         delays = (agreed["arousal"], agreed["valence"])
+        keep = self.settings.keep
         jobs = [
-            TuneJob(g, base, delays, self.protocol.hop_s, self.settings.tuning, self.settings.keep)
-            for g in groups
+            TuneJob(group, base.file, delays, self.protocol.hop_s, self.settings.tuning, keep)
+            for group in groups
         ]
-        encoders = self._map(jobs, "fine-tune face network")
-        named = {f"video_tuned_fold{k}": path for k, path in enumerate(encoders[:-1])}
-        named["video_tuned"] = encoders[-1]
-        skip = {source: "dev" for source in named if "fold" in source}
-        return self._encode(members, named, size, normalisation, skip), encoders[-1]
+        *of_fold, final = self.map(jobs, "fine-tune face network")
+        named = {f"video_tuned_fold{k}": path for k, path in enumerate(of_fold)}
+        tuned = encode(members, named, base, self.map, keep, training_only=True)
+        return encode(tuned, {"video_tuned": final}, base, self.map, keep), final
 
     def _fit(
         self, members: Sequence[Member], plans: Mapping[tuple[str, Dimension], Plan]
@@ -327,7 +247,7 @@ class _Run:
             owner += [(key, index < len(own) - 1) for index in range(len(own))]
         held: dict[tuple[str, Dimension], dict[str, F64]] = {key: {} for key in plans}
         predicted: dict[tuple[str, Dimension], dict[str, F64]] = {key: {} for key in plans}
-        for (key, in_fold), traces in zip(owner, self._map(jobs, "fit regressors"), strict=True):
+        for (key, in_fold), traces in zip(owner, self.map(jobs, "fit regressors"), strict=True):
             (held if in_fold else predicted)[key].update(traces)
         return held, predicted
 
@@ -375,7 +295,7 @@ class _Run:
             )
             for dimension in DIMENSIONS
         ]
-        for job, (oof, rest) in zip(jobs, self._map(jobs, "recurrent regressor"), strict=True):
+        for job, (oof, rest) in zip(jobs, self.map(jobs, "recurrent regressor"), strict=True):
             key: tuple[str, Dimension] = ("recurrent", job.dimension)
             held[key], predicted[key], lags[key] = oof, rest, lags["early", job.dimension]
 
