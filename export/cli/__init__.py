@@ -52,4 +52,4 @@ def main() -> None:
     raise SystemExit(run.run(app, "edge-emotion-export"))
 
 
-from . import bundle, face  # noqa: E402, F401  the commands register themselves
+from . import bundle, face, reproduce, speech, synthetic_pairs  # noqa: E402, F401  the commands register themselves

@@ -15,7 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 from skl2onnx import convert_sklearn, update_registered_converter
-from skl2onnx.algebra.onnx_ops import OnnxAdd, OnnxExp, OnnxMatMul, OnnxMul, OnnxReduceSumSquare, OnnxSub
+from skl2onnx.algebra.onnx_ops import (
+    OnnxAdd,
+    OnnxClip,
+    OnnxExp,
+    OnnxMatMul,
+    OnnxMul,
+    OnnxReduceSum,
+    OnnxReduceSumSquare,
+    OnnxSub,
+    OnnxUnsqueeze,
+)
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVR
@@ -97,7 +107,15 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     def node(op: Any, *inputs: Any, **more: Any) -> Any:
         return op(*inputs, op_version=OPSET, **more)
 
-    z = node(OnnxMul, node(OnnxSub, operator.inputs[0], f32(c.mean)), f32(c.inverse_scale))
+    x = operator.inputs[0]
+    if model.scores_ is not None:
+        s = model.scores_
+        spread = node(OnnxUnsqueeze, x, np.array([2], np.int64))
+        climbed = node(OnnxMul, node(OnnxSub, spread, f32(s.knot_)), f32(s.inverse_width_))
+        climbed = node(OnnxClip, climbed, np.array(0, np.float32), np.array(1, np.float32))
+        risen = node(OnnxReduceSum, node(OnnxMul, climbed, f32(s.rise_)), np.array([2], np.int64), keepdims=0)
+        x = node(OnnxAdd, risen, f32(s.start_))
+    z = node(OnnxMul, node(OnnxSub, x, f32(c.mean)), f32(c.inverse_scale))
     parts = []
     if len(c.gamma):
         norm = node(OnnxReduceSumSquare, z, axes=[1], keepdims=1)

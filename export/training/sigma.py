@@ -49,7 +49,6 @@ AUDIO_TERMS = (
     Term("snr_db", (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)),
     Term("clipped", (0.0, 0.001, 0.01, 0.05), grows=True),
     Term("level_dbfs", (-60.0, -45.0, -30.0)),
-    Term("fill", (0.33, 0.66, 1.0)),
 )
 
 

@@ -1,23 +1,11 @@
 """Speech corpora are found by their content, grouped by person, and damage is named."""
 
-import av
 import numpy as np
 import pytest
 from edge_emotion_export.corpora.speech import find_speech, item_hash, rated, read_sound
+from voices import EMOTALE_HEADER, write_flac
 
 from edge_emotion.errors import InputError
-
-HEADER = "file,a1_A,a1_V,a1_D,a1_cat,a2_A,a2_V,a2_D,a2_cat,a3_A,a3_V,a3_D,a3_cat,gt_emotion\n"
-
-
-def write_flac(path, samples, rate=16000):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("flac", rate=rate, layout="mono", format="s16")
-        coded = np.rint(samples * 32767).astype(np.int16)[None]
-        frame = av.AudioFrame.from_ndarray(coded, format="s16", layout="mono")
-        frame.sample_rate = rate
-        container.mux([*stream.encode(frame), *stream.encode(None)])
 
 
 @pytest.fixture
@@ -31,7 +19,7 @@ def emotale(tmp_path, tone):
     for name in ("DK_001_A_1", "EN_001_S_2", "DK_003_H_1"):
         write_flac(folder / f"{name}.flac", tone)
     (folder / "annotations.csv").write_text(
-        HEADER
+        EMOTALE_HEADER
         + "DK_001_A_1.flac,5.0,1.0,4,A,5.0,1.5,4,A,5.0,2.0,4,A,A\n"
         + "EN_001_S_2.flac,1.0,2.0,2,S,2.0,2.0,2,S,3.0,2.0,2,S,S\n"
         + "DK_003_H_1.flac,4,5,4,H,4,5,4,H,4,5,4,H,H\n"
@@ -93,7 +81,7 @@ def test_sound_is_read_and_hashed_by_content(emotale, tmp_path, tone):
 
 def test_other_rates_are_resampled(tmp_path):
     tone48 = (0.5 * np.sin(2 * np.pi * 220 * np.arange(48000) / 48000)).astype(np.float32)
-    write_flac(tmp_path / "fast.flac", tone48, rate=48000)
+    write_flac(tmp_path / "fast.flac", tone48, rate_hz=48000)
     samples = read_sound(tmp_path / "fast.flac")
     assert len(samples) == pytest.approx(16000, abs=32)
     assert np.sqrt(np.mean(samples**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)

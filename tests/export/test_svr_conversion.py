@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 from edge_emotion_export.conversion.svr import to_onnx
 from edge_emotion_export.training.affect_svr import AffectSVR
+from edge_emotion_export.training.normal_scores import NormalScores
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR, LinearSVR
 
@@ -48,6 +49,24 @@ def test_rbf_parity(gammas):
     assert worst(model, np.concatenate([fresh, x])) <= 1e-5
 
 
+def test_normal_scores_are_part_of_the_graph():
+    x, y = make_rows(600, 88, 9)
+    x[:, 3] = np.maximum(x[:, 3], np.median(x[:, 3]))  # half of the rows share one value
+    x[:, 4] = 7.0
+    model = AffectSVR(SVR(gamma=0.004), SVR(gamma=0.01), scores=True).fit(x, y)
+    fresh, _ = make_rows(300, 88, 9)
+    assert worst(model, np.concatenate([fresh, x, 100 * x])) <= 1e-5
+
+
+def test_normal_scores_are_normal_and_bounded():
+    x = np.exp(np.random.default_rng(0).normal(size=(5000, 1)))
+    scores = NormalScores().fit(x)
+    found = scores.transform(x)[:, 0]
+    assert np.abs(found - np.log(x[:, 0]))[np.abs(found) < 2].max() < 0.15
+    np.testing.assert_allclose(scores.transform([[-1e9], [1e9]])[:, 0], [-3.09, 3.09], atol=0.01)
+    assert np.all(np.diff(scores.transform(np.linspace(0, 5, 100)[:, None])[:, 0]) >= 0)
+
+
 def test_linear_and_mixed_parity():
     x, y = make_rows(400, 88, 2)
     linear = AffectSVR(LinearSVR(C=0.01, max_iter=20000), LinearSVR(C=0.1, max_iter=20000)).fit(x, y)
@@ -81,6 +100,16 @@ def test_a_budget_keeps_the_function_with_fewer_support_vectors():
     for k in range(2):
         assert np.corrcoef(full.predict(fresh)[:, k], short.predict(fresh)[:, k])[0, 1] > 0.97
     assert worst(short, fresh) <= 1e-5
+
+
+def test_rescaling_moves_and_stretches_the_predictions():
+    x, y = make_rows(200, 20, 8)
+    model = AffectSVR(SVR(), LinearSVR(C=0.01, max_iter=20000)).fit(x, y)
+    before = model.predict(x)
+    model.rescale([(0.1, 2.0, -0.3), (0.0, 0.5, 0.2)])
+    np.testing.assert_allclose(model.predict(x)[:, 0], -0.3 + 2.0 * (before[:, 0] - 0.1), atol=1e-12)
+    np.testing.assert_allclose(model.predict(x)[:, 1], 0.2 + 0.5 * before[:, 1], atol=1e-12)
+    assert worst(model, x) <= 5e-5
 
 
 def test_faults_are_named():

@@ -1,0 +1,218 @@
+"""``edge-emotion-export train|cross-validate|evaluate speech``: the acoustic model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from edge_emotion.cli import run
+
+from . import cross_validate_app, evaluate_app, train_app
+
+if TYPE_CHECKING:
+    from ..corpora.speech import SpeechCorpus
+    from ..training.speech import SpeechData
+    from ..training.speech_windows import Windows
+
+DATA = typer.Option(..., "--data", help="A speech corpus, or a folder of corpora; repeatable.")
+SEED = typer.Option(0, help="Of folds, copies and clustering.")
+JOBS = typer.Option(2, min=1, help="Processes at a time.")
+SUPPORT_VECTORS = typer.Option(
+    1000, min=1, help="Most support vectors of a dimension; more are replaced by a reduced set."
+)
+AS_JSON = typer.Option(False, "--json", help="Print the report as JSON.")
+
+
+@train_app.command("speech")
+def train(
+    data: list[Path] = DATA,
+    out: Path = typer.Option(..., help="The bundle that the acoustic part is written into."),
+    seed: int = SEED,
+    support_vectors: int = SUPPORT_VECTORS,
+    judge: bool = typer.Option(
+        True, "--cross-validate/--no-cross-validate", help="Leave each speaker out first, for the figures."
+    ),
+    jobs: int = JOBS,
+) -> None:
+    """Train the acoustic regressor and its sigma; writes OUT/acoustic and OUT/metrics.json."""
+    from ..conversion.acoustic_part import write_acoustic_part
+    from ..corpora.speech import find_speech
+    from ..training import speech, speech_evaluation
+
+    out.mkdir(parents=True, exist_ok=True)
+    corpora = find_speech(data)
+    spoken = _training_data(corpora, seed, jobs)
+    report: dict[str, Any] = {}
+    if judge:
+        trials = _trials(spoken, seed, jobs)
+        with _bar("leaving each speaker out") as progress:
+            report = speech_evaluation.cross_validate(
+                spoken, trials, budget=support_vectors, seed=seed, jobs=jobs, progress=progress
+            )
+    with run.stderr.status("fitting") as status:
+        everyone = spoken.rated | ~spoken.rated
+        fitted = speech.fit(spoken, everyone, budget=support_vectors, seed=seed, progress=status.update)
+    command = f"edge-emotion-export train speech --seed {seed} --support-vectors {support_vectors}"
+    metrics = _flat(report) if report else {f"inner_ccc_{k}": v for k, v in fitted.out_of_fold.items()}
+    write_acoustic_part(out, fitted, corpora, command=command, seed=seed, metrics=metrics)
+    report |= {
+        "inner_folds_ccc": fitted.out_of_fold,
+        "command": command,
+        "utterances": len(spoken.recordings),
+    }
+    (out / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
+    _print(report, as_json=False)
+
+
+@cross_validate_app.command("speech")
+def cross_validate(
+    data: list[Path] = DATA,
+    seed: int = SEED,
+    support_vectors: int = SUPPORT_VECTORS,
+    jobs: int = JOBS,
+    as_json: bool = AS_JSON,
+) -> None:
+    """Leave each speaker out in turn; hyper-parameters, scale and sigma are fitted anew among the others."""
+    from ..corpora.speech import find_speech
+    from ..training import speech_evaluation
+
+    spoken = _training_data(find_speech(data), seed, jobs)
+    trials = _trials(spoken, seed, jobs)
+    with _bar("leaving each speaker out") as progress:
+        report = speech_evaluation.cross_validate(
+            spoken, trials, budget=support_vectors, seed=seed, jobs=jobs, progress=progress
+        )
+    _print(report, as_json=as_json)
+
+
+@evaluate_app.command("speech")
+def evaluate(
+    data: list[Path] = DATA,
+    bundle: Path = typer.Option(None, help="A bundle; the embedded default without it."),
+    with_training_items: bool = typer.Option(
+        False, help="Judge utterances too that the bundle was trained on (the figures then flatter it)."
+    ),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Judge a bundle on rated utterances that it was not trained on, through the device's own code."""
+    import numpy as np
+
+    from edge_emotion.errors import InputError
+    from edge_emotion.model.bundle import open_bundle
+    from edge_emotion.types import DIMENSIONS
+
+    from ..conversion.acoustic_part import trained_on
+    from ..corpora.speech import find_speech, item_hash, rated, read_sound
+    from ..training.metrics import score_both
+    from ..training.speech_evaluation import evaluate as listen
+
+    opened = open_bundle(bundle)
+    known = trained_on(opened.path / "acoustic", opened.manifest.acoustic)
+    recordings = rated(find_speech(data))
+    sounds = [read_sound(recording.audio) for recording in recordings if recording.audio]
+    kept = [i for i, sound in enumerate(sounds) if with_training_items or item_hash(sound) not in known]
+    if not kept:
+        raise InputError(
+            f"all {len(sounds)} rated utterances were trained on: give other data, cross-validate, "
+            "or ask for --with-training-items"
+        )
+    with _bar("listening") as progress:
+        said = listen(opened, [sounds[i] for i in kept], progress)
+    truth = np.array([[recordings[i].rating(d) for d in DIMENSIONS] for i in kept])
+    heard = ~np.isnan(said[:, 0])
+    if not heard.any():
+        raise InputError("the bundle gave no reading for any utterance: too short, or no speech in them")
+    report: dict[str, Any] = {
+        **score_both(truth[heard], said[heard]),
+        "trained_on_left_out": len(sounds) - len(kept),
+        "without_reading": int((~heard).sum()),
+        "bundle": opened.manifest.id,
+    }
+    _print(report, as_json=as_json)
+
+
+def _training_data(corpora: list[SpeechCorpus], seed: int, jobs: int) -> SpeechData:
+    from ..corpora.speech import rated
+    from ..training.speech import SpeechData
+    from ..training.speech_windows import copy_conditions, read_windows
+
+    rated(corpora)
+    recordings = [recording for corpus in corpora for recording in corpus.recordings]
+    with _bar("describing training speech") as progress:
+        windows = read_windows(
+            recordings, lambda name: copy_conditions(name, seed), seed=seed, jobs=jobs, progress=progress
+        )
+    return SpeechData(recordings, windows)
+
+
+def _trials(spoken: SpeechData, seed: int, jobs: int) -> Windows:
+    from ..training.speech_evaluation import TRIALS
+    from ..training.speech_windows import read_windows
+
+    rated = {
+        recording.name
+        for recording, is_rated in zip(spoken.recordings, spoken.rated, strict=True)
+        if is_rated
+    }
+    with _bar("describing test speech") as progress:
+        return read_windows(
+            spoken.recordings,
+            lambda name: list(TRIALS.values()) if name in rated else [],
+            seed=seed + 1,
+            jobs=jobs,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=run.stderr) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _flat(report: dict[str, Any]) -> dict[str, float]:
+    """The figures that go into the manifest."""
+    flat = {}
+    for dimension in ("arousal", "valence"):
+        flat[f"loso_ccc_{dimension}"] = round(report[dimension]["ccc"], 4)
+        flat[f"loso_rmse_{dimension}"] = round(report[dimension]["rmse"], 4)
+        flat[f"loso_interval_80_{dimension}"] = round(report["interval_80"][dimension], 4)
+        flat[f"loso_pink_10_db_ccc_{dimension}"] = round(
+            report["conditions"]["pink_10_db"][dimension]["ccc"], 4
+        )
+    return flat
+
+
+def _print(report: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    from rich.table import Table
+
+    if "arousal" not in report:
+        run.stdout.print(f"CCC of the inner folds: {report['inner_folds_ccc']}")
+        return
+    table = Table("condition", "arousal CCC", "valence CCC", "RMSE", "within 80 % interval", "n")
+    for name, scores in {"clean": report, **report.get("conditions", {})}.items():
+        inside = scores.get("interval_80", {})
+        table.add_row(
+            name,
+            f"{scores['arousal']['ccc']:.3f}",
+            f"{scores['valence']['ccc']:.3f}",
+            f"{scores['arousal']['rmse']:.3f} {scores['valence']['rmse']:.3f}",
+            " ".join(f"{share:.2f}" for share in inside.values()),
+            str(scores["arousal"]["n"]),
+        )
+    run.stdout.print(table)
+    for name in ("anger_over_sadness", "trained_on_left_out", "without_reading"):
+        if report.get(name) is not None:
+            run.stdout.print(f"{name.replace('_', ' ')}: {report[name]:.3g}")

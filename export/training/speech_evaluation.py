@@ -1,0 +1,170 @@
+"""How good the acoustic model is on people it has never heard: everything refitted per speaker, or a bundle as it
+runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from edge_emotion.model.bundle import Bundle
+from edge_emotion.pipeline import EmotionPipeline, replay
+from edge_emotion.types import DIMENSIONS, F32, AudioBlock
+
+from ..corpora.speech import RATE_HZ
+from . import sigma
+from .metrics import bootstrap, ccc, score_both
+from .sound_augmentation import CLEAN, Condition
+from .speech import MINIMUM_VOICED, SpeechData, fit, outer_folds, utterance_means
+from .speech_windows import Windows
+
+F64 = NDArray[np.float64]
+
+TRIALS: dict[str, Condition] = {
+    "clean": CLEAN,
+    "pink_20_db": Condition("pink", 20.0),
+    "pink_10_db": Condition("pink", 10.0),
+    "white_10_db": Condition("white", 10.0),
+    "babble_10_db": Condition("babble", 10.0),
+    "pink_5_db": Condition("pink", 5.0),
+    "room_0.5_s": Condition(reverberation_s=0.5),
+    "gain_-20_db": Condition(gain_db=-20.0),
+    "gain_8_db": Condition(gain_db=8.0),
+}
+"""What the held-out speech is put through, by the name in the report."""
+
+
+def cross_validate(
+    data: SpeechData,
+    trials: Windows,
+    *,
+    budget: int | None = None,
+    seed: int = 0,
+    jobs: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Leave one speaker out, with hyper-parameters, scale and sigma chosen anew among the others.
+
+    Parameters
+    ----------
+    data
+        Training windows of all recordings.
+    trials
+        Windows of the same recordings as they are judged; ``copy`` counts `TRIALS`. Windows without speech are left
+        out, as the device does.
+    progress
+        Called with the number of finished and of all folds.
+
+    Returns
+    -------
+    dict
+        ``arousal`` and ``valence``: scores of the utterances' means on clean sound, with the 95 % interval of the CCC
+        under resampled speakers; ``interval_80``: share of windows within the 80 % interval; ``conditions``: the same
+        for each of `TRIALS`; ``anger_over_sadness``: share of same-speaker pairs with the higher arousal on the angry
+        utterance.
+    """
+    folds = outer_folds(data)
+    tasks = [(data, trials, train, test, budget, seed) for _, train, test in folds]
+    rows, predictions, sigmas, choices = [], [], [], {}
+    with ProcessPoolExecutor(jobs, initializer=threadpool_limits, initargs=(1,)) as pool:
+        for (speaker, _, _), result in zip(folds, pool.map(_fold, tasks), strict=True):
+            rows.append(result[0])
+            predictions.append(result[1])
+            sigmas.append(result[2])
+            choices[speaker] = result[3]
+            if progress is not None:
+                progress(len(rows), len(folds))
+    heard = trials.take(np.concatenate(rows))
+    return _report(data, heard, np.concatenate(predictions), np.concatenate(sigmas)) | {
+        "speakers": len(folds),
+        "choices": choices,
+    }
+
+
+def evaluate(
+    bundle: Bundle, sounds: Sequence[F32], progress: Callable[[int, int], None] | None = None
+) -> F64:
+    """What a bundle says of whole utterances, (n, 2), through the device's own code; NaN where it gives no reading.
+
+    The mean of the readings from the moment on at which the window is full, or of the last one in a shorter utterance.
+    """
+    pipeline = EmotionPipeline(bundle)
+    said = np.full((len(sounds), 2), np.nan)
+    for index, samples in enumerate(sounds):
+        pipeline.reset()
+        settled_s = min(pipeline.window_s["audio"], len(samples) / RATE_HZ) - 1 / pipeline.rate_hz
+        readings = [
+            (reading.arousal, reading.valence)
+            for reading in replay(pipeline, [AudioBlock(samples, RATE_HZ, 0)])
+            if reading.arousal is not None
+            and reading.valence is not None
+            and reading.time_ns >= settled_s * 1e9
+        ]
+        if readings:
+            said[index] = np.mean(readings, axis=0)
+        if progress is not None:
+            progress(index + 1, len(sounds))
+    return said
+
+
+def anger_over_sadness(intended: Sequence[str | None], speakers: Sequence[str], arousal: F64) -> float | None:
+    """Share of pairs of an angry and a sad utterance of one speaker with more arousal on the angry one."""
+    emotion, speaker = np.array([label or "" for label in intended]), np.array(speakers)
+    wins = [
+        (
+            arousal[(emotion == "anger") & (speaker == name)][:, None]
+            > arousal[(emotion == "sadness") & (speaker == name)]
+        )
+        for name in np.unique(speaker)
+    ]
+    pairs = np.concatenate([win.ravel() for win in wins]) if wins else np.zeros(0)
+    return float(pairs.mean()) if len(pairs) else None
+
+
+def _fold(task: tuple[Any, ...]) -> tuple[NDArray[np.intp], F64, F64, Mapping[str, Any]]:
+    data, trials, train, test, budget, seed = task
+    fitted = fit(data, train, budget=budget, seed=seed)
+    rows = np.flatnonzero(test[trials.clip] & trials.whole & (trials.facts["voiced"] >= MINIMUM_VOICED))
+    facts = {name: values[rows] for name, values in trials.facts.items()}
+    predictions = np.clip(fitted.model.predict(trials.features[rows]), -1.0, 1.0)
+    chosen = {name: asdict(choice) for name, choice in fitted.choices.items()}
+    return rows, predictions, sigma.evaluate(fitted.sigma, facts, len(rows)), chosen
+
+
+def _report(data: SpeechData, heard: Windows, predictions: F64, sigmas: F64) -> dict[str, Any]:
+    conditions = {
+        name: _judge(data, heard, predictions, sigmas, np.flatnonzero(heard.copy == number))
+        for number, name in enumerate(TRIALS)
+    }
+    clip, means = utterance_means(heard.clip[heard.copy == 0], predictions[heard.copy == 0])
+    truth = data.ratings[clip]
+
+    def resampled(k: int) -> list[float]:
+        return list(bootstrap(lambda rows: ccc(truth[rows, k], means[rows, k]), data.speakers[clip]))
+
+    intended = [data.recordings[index].intended for index in clip]
+    clean = conditions["clean"]
+    return {
+        **{name: {**clean[name], "ccc_95": resampled(k)} for k, name in enumerate(DIMENSIONS)},
+        "interval_80": clean["interval_80"],
+        "anger_over_sadness": anger_over_sadness(intended, list(data.speakers[clip]), means[:, 0]),
+        "conditions": conditions,
+    }
+
+
+def _judge(
+    data: SpeechData, heard: Windows, predictions: F64, sigmas: F64, rows: NDArray[np.intp]
+) -> dict[str, Any]:
+    clip, means = utterance_means(heard.clip[rows], predictions[rows])
+    inside = sigma.coverage(predictions[rows] - data.ratings[heard.clip[rows]], sigmas[rows])
+    return {
+        **score_both(data.ratings[clip], means),
+        "interval_80": dict(zip(DIMENSIONS, inside, strict=True)),
+        "mean_sigma": dict(zip(DIMENSIONS, map(float, sigmas[rows].mean(axis=0)), strict=True)),
+    }
