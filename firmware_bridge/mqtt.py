@@ -104,6 +104,7 @@ class Connection:
         self._closing = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._retract = False
         self._takeovers = 0
         self._accepted = False
         self._accepted_ns = 0
@@ -157,8 +158,12 @@ class Connection:
         """There is new history."""
         self._notify()
 
-    def close(self) -> None:
-        """Say ``offline``, end the connection and the thread; waits at most a few seconds."""
+    def close(self, *, retract: bool = False) -> None:
+        """Say ``offline``, end the connection and the thread; waits at most a few seconds.
+
+        With ``retract`` the retained messages of this device are emptied instead.
+        """
+        self._retract = retract
         self._closing.set()
         self._notify()
         if self._thread.is_alive():
@@ -269,7 +274,10 @@ class Connection:
 
     def _say_goodbye(self) -> None:
         with self._lock:
-            self._retained[f"{self._root}/availability"] = b"offline"
+            for topic in ("status", "summary") if self._retract else ():
+                self._retained[f"{self._root}/{topic}"] = b""
+                self._changed[f"{self._root}/{topic}"] = None
+            self._retained[f"{self._root}/availability"] = b"" if self._retract else b"offline"
             self._changed[f"{self._root}/availability"] = None
 
     def _busy(self, client: paho.Client) -> bool:

@@ -1,3 +1,4 @@
 from broker import broker, make_broker, observe
+from daemons import daemon_process
 
-__all__ = ["broker", "make_broker", "observe"]
+__all__ = ["broker", "daemon_process", "make_broker", "observe"]

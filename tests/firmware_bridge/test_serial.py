@@ -197,7 +197,10 @@ def drain(ours, count):
 def board(ours, program):
     """The C decoder as a microcontroller at our end of the line."""
     return subprocess.Popen(
-        ["bash", "-c", f"exec {program} answer 3>&0"], stdin=ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ["bash", "-c", f"exec {program} answer 3>&0"],
+        stdin=ours,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
