@@ -16,7 +16,7 @@ from edge_emotion.config import Execution
 from edge_emotion.errors import UsageError
 from edge_emotion.fusion import confidence, fuse
 from edge_emotion.model.bundle import Bundle
-from edge_emotion.pipeline.calibration import Baseline
+from edge_emotion.pipeline.calibration import Calibration
 from edge_emotion.pipeline.evidence import NOTHING, Evidence
 from edge_emotion.pipeline.picture import Pictures
 from edge_emotion.pipeline.sound import Sound
@@ -47,7 +47,7 @@ class EmotionPipeline:
         Tells where the time goes: detect, faces (with detection, tracking and crops), cnn, descriptors, voice activity,
         functionals, regress, fuse, smooth.
     expects_baseline
-        Flag readings ``uncalibrated`` while no `baseline` is in use.
+        Flag readings ``uncalibrated`` while no personal baseline is in use.
 
     Raises
     ------
@@ -84,15 +84,14 @@ class EmotionPipeline:
         """Longest window of each modality; a window's centre lies half of it before the reading's time."""
         self.smoothing_latency_s = self._smoother.latency_s
         """What smoothing adds to the reaction."""
-        self._bundle_sha256 = bundle.manifest.sha256
+        self.calibration = Calibration(bundle.manifest.sha256, self._sound.shift, self._pictures.shift)
+        """Learns and holds the personal baseline."""
         self._expects_baseline = expects_baseline
-        self._baseline: Baseline | None = None
         self.reset()
 
     def reset(self) -> None:
-        """As just constructed, but that a `baseline` stays in use."""
-        self._learn_until_ns: int | None = None
-        self._learn_s: float | None = None
+        """As just constructed, but that a personal baseline stays in use."""
+        self.calibration.cancel()
         self._sound.reset()
         self._pictures.reset()
         self._smoother.reset()
@@ -136,58 +135,6 @@ class EmotionPipeline:
         self._digest(self._time_of(self._tick))
         return reading
 
-    @property
-    def baseline(self) -> Baseline | None:
-        """The personal baseline in use; set it to use a stored one, or to ``None`` to forget it.
-
-        Setting raises `UsageError` where the baseline is of another bundle.
-        """
-        return self._baseline
-
-    @baseline.setter
-    def baseline(self, baseline: Baseline | None) -> None:
-        if baseline is not None and baseline.bundle != self._bundle_sha256:
-            raise UsageError("the baseline was learnt with another bundle: calibrate again")
-        self._sound.shift.use(baseline.audio if baseline else None)
-        self._pictures.shift.use(baseline.video if baseline else None)
-        self._baseline = baseline
-
-    def calibrate(self, duration_s: float) -> None:
-        """Learn a personal baseline over the readings of the next ``duration_s``, in which the person is neutral.
-
-        It is in use from then on. A modality that was hardly there gets none; where neither was, nothing changes.
-
-        Raises
-        ------
-        UsageError
-            The bundle does not say where its neutral lies.
-        """
-        shifts = (self._sound.shift, self._pictures.shift)
-        if not any(shift.possible for shift in shifts):
-            raise UsageError(
-                "this bundle cannot be calibrated: its regressors were packed without their neutral"
-            )
-        for shift in shifts:
-            shift.start()
-        self._learn_s, self._learn_until_ns = duration_s, None
-
-    @property
-    def calibrating(self) -> bool:
-        """Whether a baseline is being learnt."""
-        return self._learn_s is not None
-
-    def _learn(self, now_ns: int) -> None:
-        """Begin to count at the first reading, and end in time."""
-        if self._learn_s is None:
-            return
-        if self._learn_until_ns is None:
-            self._learn_until_ns = now_ns + round(self._learn_s * 1e9)
-        elif now_ns >= self._learn_until_ns:
-            self._learn_s = self._learn_until_ns = None
-            audio, video = self._sound.shift.stop(), self._pictures.shift.stop()
-            if audio is not None or video is not None:
-                self.baseline = Baseline(bundle=self._bundle_sha256, audio=audio, video=video)
-
     def _time_of(self, tick: int) -> int:
         return round(tick * 1e9 / self.rate_hz)
 
@@ -210,7 +157,7 @@ class EmotionPipeline:
             self._pictures.take(self._frames.popleft())
 
     def _read(self, now_ns: int) -> Reading:
-        self._learn(now_ns)
+        self.calibration.update(now_ns)
         heard = self._sound.compute(now_ns)
         own, faces = self._pictures.followed(now_ns)
         seen = {
@@ -224,10 +171,10 @@ class EmotionPipeline:
         flags: set[QualityFlag] = {*heard.flags, *self._pictures.flags(now_ns)}
         if self._overrun:
             flags.add("overrun")
-        if self._expects_baseline and self._baseline is None:
+        if self._expects_baseline and self.calibration.baseline is None:
             flags.add("uncalibrated")
         others = tuple(
-            self._make(now_ns, faces[name].smoother, NOTHING, evidence, {*flags, "multi_face"}, name)
+            self._make(now_ns, faces[name].smoother, NOTHING, evidence, {*evidence.flags, "multi_face"}, name)
             for name, evidence in seen.items()
             if name != own and evidence.estimate is not None
         )

@@ -74,3 +74,71 @@ class Shift:
             self._sum += rows
             self._count += 1
         return rows if self._shift is None else rows - self._shift
+
+
+class Calibration:
+    """Learns a person's baseline on demand, and holds the one in use."""
+
+    def __init__(self, bundle_sha256: str, audio: Shift, video: Shift) -> None:
+        self._bundle_sha256 = bundle_sha256
+        self._audio, self._video = audio, video
+        self._baseline: Baseline | None = None
+        self._duration_ns: int | None = None
+        self._end_ns: int | None = None
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The baseline in use; set it to use a stored one, or to ``None`` to forget it.
+
+        Setting raises `UsageError` where the baseline is of another bundle.
+        """
+        return self._baseline
+
+    @baseline.setter
+    def baseline(self, baseline: Baseline | None) -> None:
+        if baseline is not None and baseline.bundle != self._bundle_sha256:
+            raise UsageError("the baseline was learnt with another bundle: calibrate again")
+        self._audio.use(baseline.audio if baseline else None)
+        self._video.use(baseline.video if baseline else None)
+        self._baseline = baseline
+
+    @property
+    def learning(self) -> bool:
+        """Whether a baseline is being learnt."""
+        return self._duration_ns is not None
+
+    def start(self, duration_s: float) -> None:
+        """Learn over the readings of the next ``duration_s``, in which the person is neutral; then use what was learnt.
+
+        A modality that was hardly there gets no baseline; where neither was, nothing changes.
+
+        Raises
+        ------
+        UsageError
+            The bundle does not say where its neutral lies.
+        """
+        if not (self._audio.possible or self._video.possible):
+            raise UsageError(
+                "this bundle cannot be calibrated: its regressors were packed without their neutral"
+            )
+        self._audio.start()
+        self._video.start()
+        self._duration_ns, self._end_ns = round(duration_s * 1e9), None
+
+    def cancel(self) -> None:
+        """End learning; the baseline in use stays."""
+        self._audio.stop()
+        self._video.stop()
+        self._duration_ns = self._end_ns = None
+
+    def update(self, now_ns: int) -> None:
+        """Before each reading: the first one begins the time of learning, the first one after it ends it."""
+        if self._duration_ns is None:
+            return
+        if self._end_ns is None:
+            self._end_ns = now_ns + self._duration_ns
+        elif now_ns >= self._end_ns:
+            audio, video = self._audio.stop(), self._video.stop()
+            self._duration_ns = self._end_ns = None
+            if audio is not None or video is not None:
+                self.baseline = Baseline(bundle=self._bundle_sha256, audio=audio, video=video)

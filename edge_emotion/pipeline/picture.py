@@ -7,7 +7,9 @@ from math import ceil
 import numpy as np
 
 from edge_emotion.config import Execution
+from edge_emotion.features import quality
 from edge_emotion.features.faces import FaceFrame, FaceStream, TrackedFace
+from edge_emotion.features.quality import FaceFacts
 from edge_emotion.fusion import SigmaModel, widen
 from edge_emotion.kernels.filters import window_cover, window_mean
 from edge_emotion.kernels.ring import append, new_ring
@@ -32,13 +34,15 @@ class Face:
     def __init__(self, width: int, capacity: int, smoother: Smoother) -> None:
         self.ring = new_ring(capacity, width + len(FACTS))
         self.seen_ns = 0
+        self.facts: FaceFacts | None = None
+        """Of the newest frame."""
         self.smoother = smoother
         """For its readings while another face is the primary one."""
         self._row = np.zeros(width + len(FACTS))
 
     def push(self, time_ns: int, features: F32, face: TrackedFace) -> None:
         """Add one frame."""
-        facts = face.facts
+        facts = self.facts = face.facts
         self._row[: len(features)] = features
         self._row[len(features) :] = (
             facts.face_px,
@@ -131,7 +135,7 @@ class Pictures:
         return primary if primary in self._faces else None, self._faces
 
     def flags(self, now_ns: int) -> tuple[QualityFlag, ...]:
-        """Of the newest frame."""
+        """Of the newest frame, ``no_face`` and ``stale_video`` among them."""
         if self._newest is None:
             return ("no_face",)
         if now_ns - self._newest.time_ns > self._limits.stale_s * 1e9:
@@ -152,10 +156,11 @@ class Pictures:
         covered_ns = window_cover(face.ring, now_ns - longest_ns, now_ns + 1, self._hold_ns)
         fill = min(covered_ns / longest_ns, 1.0)
         facts["fill"] = fill
+        flags = quality.flags([face.facts], self._limits) if face.facts else ()
         if covered_ns < self._minimum_ns:
-            return Evidence(None, facts, newest_ns=face.seen_ns)
+            return Evidence(None, facts, flags, face.seen_ns)
         rows = self._pooled if shift is None else shift.compute(self._pooled)
         with self._spans("regress"):
             predictions = self._regressor.compute(rows)
         sigma = widen(self._sigma.compute(facts), fill, self._short_fill_exponent)
-        return Evidence(estimate(predictions, sigma), facts, newest_ns=face.seen_ns)
+        return Evidence(estimate(predictions, sigma), facts, flags, face.seen_ns)

@@ -42,10 +42,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     }
     zero = {name: {"regressor": r | {"neutral": [0.0] * r["features"]}} for name, r in regressors.items()}
     pipeline = EmotionPipeline(open_bundle(tiny_bundle(folder / "zero", **zero)))
-    pipeline.calibrate(5.0)
+    pipeline.calibration.start(5.0)
     run_without_reset = list(replay(pipeline, person(8.0)))
     assert len(run_without_reset) == 40
-    learnt = pipeline.baseline
+    learnt = pipeline.calibration.baseline
     assert learnt is not None
     assert learnt.audio is not None
     assert learnt.video is not None
@@ -68,10 +68,10 @@ def test_a_constant_difference_is_taken_off(bundle: Bundle) -> None:
     pipeline = EmotionPipeline(bundle, expects_baseline=True)
     darker = run(pipeline, person(6.0, darker=60))
     assert all("uncalibrated" in reading.quality for reading in darker)
-    pipeline.calibrate(5.0)
-    assert pipeline.calibrating
+    pipeline.calibration.start(5.0)
+    assert pipeline.calibration.learning
     list(replay(pipeline, person(8.0, darker=60, start_s=10.0)))
-    assert not pipeline.calibrating
+    assert not pipeline.calibration.learning
     calibrated = run(pipeline, person(6.0, darker=60))
     assert not any("uncalibrated" in reading.quality for reading in calibrated)
     assert distance(usual, darker) > 0.1
@@ -82,7 +82,7 @@ def test_the_person_s_own_movements_stay(bundle: Bundle) -> None:
     """Calibration moves what is said, it does not flatten it."""
     pipeline = EmotionPipeline(bundle)
     before = [reading.arousal for reading in run(pipeline, person(6.0)) if reading.arousal is not None]
-    pipeline.calibrate(3.0)
+    pipeline.calibration.start(3.0)
     list(replay(pipeline, person(5.0, start_s=10.0)))
     after = [reading.arousal for reading in run(pipeline, person(6.0)) if reading.arousal is not None]
     spread = [sum(abs(b - a) for a, b in pairwise(values)) for values in (before, after)]
@@ -91,36 +91,36 @@ def test_the_person_s_own_movements_stay(bundle: Bundle) -> None:
 
 def test_a_baseline_is_stored_and_fits_its_bundle_only(bundle: Bundle, tiny_bundle_path: Path) -> None:
     pipeline = EmotionPipeline(bundle)
-    pipeline.calibrate(2.0)
+    pipeline.calibration.start(2.0)
     list(replay(pipeline, person(4.0, darker=60)))
-    stored = pipeline.baseline.model_dump_json() if pipeline.baseline else ""
+    stored = pipeline.calibration.baseline.model_dump_json() if pipeline.calibration.baseline else ""
     other = EmotionPipeline(bundle)
-    other.baseline = Baseline.model_validate_json(stored)
+    other.calibration.baseline = Baseline.model_validate_json(stored)
     assert run(other, person(3.0)) == run(pipeline, person(3.0))
-    other.baseline = None
+    other.calibration.baseline = None
     assert run(other, person(3.0)) == run(EmotionPipeline(bundle), person(3.0))
     plain = EmotionPipeline(open_bundle(tiny_bundle_path))
     with pytest.raises(UsageError, match="another bundle"):
-        plain.baseline = Baseline.model_validate_json(stored)
+        plain.calibration.baseline = Baseline.model_validate_json(stored)
     with pytest.raises(UsageError, match="cannot be calibrated"):
-        plain.calibrate(5.0)
+        plain.calibration.start(5.0)
     short = Baseline(bundle=bundle.manifest.sha256, audio=((0.0,), (0.0,)))
     with pytest.raises(UsageError, match="does not fit"):
-        other.baseline = short
+        other.calibration.baseline = short
 
 
 def test_what_was_hardly_there_gets_no_baseline(bundle: Bundle) -> None:
     pipeline = EmotionPipeline(bundle)
-    pipeline.calibrate(2.0)
+    pipeline.calibration.start(2.0)
     list(replay(pipeline, blocks(np.zeros(4 * RATE, np.float32))))
-    assert not pipeline.calibrating
-    assert pipeline.baseline is None
+    assert not pipeline.calibration.learning
+    assert pipeline.calibration.baseline is None
     pipeline.reset()
-    pipeline.calibrate(3.0)
+    pipeline.calibration.start(3.0)
     list(replay(pipeline, film(5.0)))
-    assert pipeline.baseline is not None
-    assert pipeline.baseline.audio is None
-    assert pipeline.baseline.video is not None
-    pipeline.calibrate(3.0)
+    assert pipeline.calibration.baseline is not None
+    assert pipeline.calibration.baseline.audio is None
+    assert pipeline.calibration.baseline.video is not None
+    pipeline.calibration.start(3.0)
     pipeline.reset()
-    assert not pipeline.calibrating
+    assert not pipeline.calibration.learning

@@ -189,7 +189,7 @@ def test_two_faces_have_two_tracks(shared: EmotionPipeline) -> None:
     assert other.video.weight == 1.0
     assert not other.audio.used
     assert other.seq == last.seq
-    assert "multi_face" in other.quality
+    assert other.quality == ("multi_face",)
     assert other.arousal is not None
 
 
