@@ -17,6 +17,7 @@ from edge_emotion.errors import EdgeEmotionError
 from edge_emotion.model.backend import open_backend
 from edge_emotion.model.detector import YuNet
 
+cv2.setNumThreads(1)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

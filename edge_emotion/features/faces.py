@@ -30,7 +30,7 @@ the turn (of one 43 wide a third), with an error of 1.5 degrees. The window ther
 landmarks still show.
 """
 _DRIFT, _GROWTH, _TURN_DEG = 0.15, 1.25, 3.0  # of the face, before its window is laid anew
-_INSIDE = 0.35  # distance from the window's middle up to which a face is seen whole
+_INSIDE = 0.22  # distance from the window's middle up to which a face is seen whole
 _LOOKS = 3  # at a new face
 
 
