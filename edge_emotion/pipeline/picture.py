@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+import cv2
 import numpy as np
 
 from edge_emotion.config import Execution
@@ -75,6 +76,8 @@ class Pictures:
         self._pause_ns = round(0.9e9 / part.max_rate_hz)
         self._windows_ns = tuple(round(part.window_s[d] * 1e9) for d in DIMENSIONS)
         self._spans = spans
+        # Of the whole process; left alone, OpenCV takes every core for pictures that one has done sooner.
+        cv2.setNumThreads(execution.threads)
         self._stream = FaceStream(
             TimedDetector(
                 YuNet(open_backend(bundle.file("face", part.detector), execution), part.detector.settings),
