@@ -49,14 +49,13 @@ def describe(
             continue
         row[0] = _harmonics_to_noise(correlation[t], lag_rate / float(hertz[t]))
         found = _measure(magnitude[t], float(hertz[t]), formant_hertz[t], bin_hz, peaks)
-        row[1] = _limited(_level(peaks, first, found) - _level(peaks, first + 1, found))
+        row[1] = _difference(_level(peaks, first, found), _level(peaks, first + 1, found), corrected)
+        third = 0.0
         for f in range(FORMANTS):
             strongest = _strongest_near(peaks, found, float(formant_hertz[t, f]))
-            if strongest >= first:
-                row[3 + f] = _level(peaks, strongest, found)
-            if f == 2 and (strongest >= first or not corrected):
-                third = _level(peaks, strongest, found) if strongest >= first else _MISSING_DB
-                row[2] = _limited(_level(peaks, first, found) - third)
+            third = _level(peaks, strongest, found) if strongest >= first else _MISSING_DB
+            row[3 + f] = third if strongest >= first else 0.0
+        row[2] = _difference(_level(peaks, first, found), third, corrected)
 
 
 @part
@@ -160,8 +159,11 @@ def _level(peaks: Matrix64, h: int, found: int) -> float:
 
 
 @part
-def _limited(difference: float) -> float:
-    return min(max(difference, _MISSING_DB), -_MISSING_DB)
+def _difference(level: float, other: float, corrected: bool) -> float:
+    """Difference of two levels (dB); corrected: 0, missing, where one of them was not found."""
+    if corrected and min(level, other) <= _FLOOR_DB:
+        return 0.0
+    return min(max(level - other, _MISSING_DB), -_MISSING_DB)
 
 
 @part
