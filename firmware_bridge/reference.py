@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from edge_emotion import __version__
 from firmware_bridge import messages
+from firmware_bridge.settings_page import settings_page
 
 TOPICS: list[tuple[str, str, type[BaseModel] | None, str]] = [
     ("availability", "out", None, "`online` or `offline` as plain text; retained, QoS 1, also the last will"),
@@ -159,3 +161,18 @@ def _type(value: dict[str, Any]) -> str:
 
 
 _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
+
+
+def write(units: Path, docs: Path) -> None:
+    """Write all three forms where they are shipped."""
+    (units / "schemas").mkdir(exist_ok=True)
+    for name in MESSAGES:
+        (units / f"schemas/{name}.schema.json").write_text(json.dumps(json_schema(name), indent=1) + "\n")
+    (units / "asyncapi.json").write_text(json.dumps(asyncapi(), indent=1) + "\n")
+    (docs / "messages.md").write_text(markdown())
+    (docs / "settings.md").write_text(settings_page())
+
+
+if __name__ == "__main__":
+    here = Path(__file__).parent
+    write(here / "units", here.parent / "docs")

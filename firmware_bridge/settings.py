@@ -89,12 +89,15 @@ class Mqtt(_Table):
     """``[mqtt]``: the broker."""
 
     host: str = "localhost"
+    """Name or address of the broker."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """8883 with TLS and 1883 without, where not given."""
     protocol: Literal["3.1.1", "5"] = "3.1.1"
+    """Version of MQTT."""
     prefix: str = Field(default="edge_emotion", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=128)
     """First part of every topic: ``<prefix>/<device>/...``."""
     username: str | None = None
+    """Login; switches TLS on unless `tls` says otherwise."""
     password_file: str | None = None
     """File with the password, or the name (without a slash) of a systemd credential."""
     tls: bool | None = None
@@ -106,11 +109,13 @@ class Mqtt(_Table):
     key_file: Path | None = None
     """Its private key."""
     keepalive_s: int = Field(default=15, ge=2, le=600)
+    """After one and a half times this the broker takes us for dead, after twice this we take it for dead."""
     backoff_s: tuple[float, float] = (1.0, 120.0)
     """First and longest wait between attempts to connect; each is jittered."""
     discovery: bool = True
     """Announce the device to Home Assistant."""
     discovery_prefix: str = Field(default="homeassistant", pattern=r"^[A-Za-z0-9_/-]+$")
+    """As set in Home Assistant."""
     commands: bool = True
     """Obey commands on ``cmd/<verb>``."""
 
@@ -161,12 +166,14 @@ class Serial(_Table):
     port: str | None = None
     """Device, best by its stable name (``/dev/serial/by-id/...``)."""
     baud: int = Field(default=115_200, ge=9600, le=4_000_000)
+    """Bits per second."""
 
 
 class Indicator(_Table):
     """``[indicator]``: the light that tells people that microphone or camera are open."""
 
     kind: Literal["none", "led", "serial"] = "none"
+    """``led``: the kernel's LED class; ``serial``: the microcontroller of ``[serial]``."""
     led: str | None = None
     """Folder name under ``/sys/class/leds``, for kind ``led``."""
     required: bool = False
@@ -185,6 +192,7 @@ class Calibration(_Table):
     """``[calibration]``: a personal baseline, learnt on command."""
 
     enabled: bool = False
+    """Readings carry the flag ``uncalibrated`` until a baseline was learnt."""
     duration_s: float = Field(default=60.0, ge=5, le=600)
     """How long ``calibrate`` learns."""
     file: Path | None = None
@@ -197,6 +205,7 @@ class Metrics(_Table):
     port: int | None = Field(default=None, ge=1, le=65535)
     """Off where not given."""
     address: str = "127.0.0.1"
+    """Address to listen on."""
 
 
 class Settings(_Table):
@@ -219,9 +228,11 @@ class Settings(_Table):
     rate_hz: float = Field(default=5.0, ge=1, le=25)
     """Live readings per second."""
     summary_hz: float = Field(default=0.2, ge=0.2, le=1)
+    """Summaries per second: means over the readings since the last one."""
     health_s: float = Field(default=10.0, ge=1, le=600)
     """Seconds between health messages."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """``debug`` also logs the readings that the broker acknowledged."""
     microphone: Microphone = Microphone()
     camera: Camera = Camera()
     replay: Replay | None = None
