@@ -79,18 +79,20 @@ def pseudo_affect(shares: F32, means: F32) -> F32:
 class FineTuning:
     """How a network trained on votes learns affect without forgetting the votes.
 
-    ``rated`` and ``voted`` are faces of each kind in a batch; ``expression_weight`` weighs the votes' cross entropy of
-    both, ``pseudo_weight`` the squared error to pseudo-labels, against the loss on ratings.
+    ``rated`` and ``voted`` are faces of each kind in a batch; ``head_rate`` is the output layer's learning rate as a
+    multiple, since its affect half starts untrained; ``expression_weight`` weighs the votes' cross entropy and
+    ``pseudo_weight`` the squared error to pseudo-labels against the loss on ratings.
     """
 
-    steps: int = 300
+    steps: int = 200
     rated: int = 64
     voted: int = 64
-    learning_rate: float = 5e-4
+    learning_rate: float = 5e-5
+    head_rate: float = 10.0
     weight_decay: float = 0.05
-    expression_weight: float = 0.5
+    expression_weight: float = 1.0
     pseudo_weight: float = 1.0
-    crop_share: float = 0.75
+    crop_share: float = 0.5
     average_decay: float = 0.99
     seed: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -116,18 +118,24 @@ def fine_tune(
     network.load_state_dict(start.state_dict())
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(network, settings.average_decay)
-    optimiser = torch.optim.AdamW(parameter_groups(network, settings.weight_decay))
+    body = [layer for name, layer in network.named_children() if name != "head"]
+    groups = [
+        {**group, "share": share}
+        for layer, share in [*((layer, 1.0) for layer in body), (network.head, settings.head_rate)]
+        for group in parameter_groups(layer, settings.weight_decay)
+        if group["params"]
+    ]
+    optimiser = torch.optim.AdamW(groups)
     pseudo = pseudo_affect(voted.shares, circumplex(rated))
     network.train()
     for step in range(settings.steps):
         a = rng.choice(len(rated.views), settings.rated, replace=len(rated.views) < settings.rated)
         b = rng.choice(len(voted.views), settings.voted, replace=len(voted.views) < settings.voted)
         images = torch.cat([_draw(rated.views, a, settings, rng), _draw(voted.views, b, settings, rng)])
-        one_hot = np.eye(len(EXPRESSIONS), dtype=np.float32)[rated.expression[a]]
-        shares = torch.from_numpy(np.concatenate([one_hot, voted.shares[b]])).to(compute.device)
+        shares = torch.from_numpy(voted.shares[b]).to(compute.device)
         affect = torch.from_numpy(np.concatenate([rated.affect[a], pseudo[b]])).to(compute.device)
         for group in optimiser.param_groups:
-            group["lr"] = one_cycle(step / settings.steps, settings.learning_rate)
+            group["lr"] = group["share"] * one_cycle(step / settings.steps, settings.learning_rate)
         with torch.autocast(compute.device, torch.bfloat16, enabled=compute.bfloat16):
             _, votes, guess = network(images.to(compute.device, memory_format=torch.channels_last))
         votes, guess, n = votes.float(), guess.float(), len(a)
@@ -135,7 +143,7 @@ def fine_tune(
             concordance_loss(guess[:n], affect[:n])
             + fn.mse_loss(guess[:n], affect[:n])
             + settings.pseudo_weight * fn.mse_loss(guess[n:], affect[n:])
-            - settings.expression_weight * (shares * votes.log_softmax(1)).sum(1).mean()
+            - settings.expression_weight * (shares * votes[n:].log_softmax(1)).sum(1).mean()
         )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -43,7 +43,7 @@ class RegressorSettings:
     against a rated one, 0 leaving them out; ``support_vectors`` is the budget of each dimension.
     """
 
-    penalties: tuple[float, ...] = (0.2, 0.6, 1.8)
+    penalties: tuple[float, ...] = (0.2, 0.5, 1.0)
     gammas: tuple[float, ...] = (0.25, 0.5, 1.0)
     pseudo_weights: tuple[float, ...] = (0.0, 0.2)
     epsilon: float = 0.08
