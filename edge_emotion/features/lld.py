@@ -9,7 +9,7 @@ import numpy as np
 from edge_emotion.errors import UsageError
 from edge_emotion.features.rows import Rows
 from edge_emotion.features.signal import silence_faults
-from edge_emotion.kernels import formants, harmonics, pitch, spectrum, transform, voice_quality
+from edge_emotion.kernels import formants, harmonics, pitch, spectrum, transform, trellis, voice_quality
 from edge_emotion.types import F32
 
 Mode = Literal["compat", "corrected"]
@@ -49,7 +49,7 @@ LONG = (
 """Columns of the rows that rest on 60 ms and on the fundamental."""
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000
-MOST_WAITED = pitch.LONGEST_WAIT - 1
+MOST_WAITED = trellis.LONGEST_WAIT - 1
 """Frames that the pitch search may hold back, at most."""
 
 _BATCH = 32
@@ -129,7 +129,7 @@ class LowLevelStream:
         for rows in (self._samples, self._short, self._long, self._magnitude, self._rms):
             rows.reset()
         self._resonances = formants.new_formant_state()
-        self._trellis = pitch.new_trellis()
+        self._trellis = trellis.new_trellis()
         self._periods = voice_quality.new_periods()
         self._released: int | None = None
         self.faults = 0
@@ -178,8 +178,8 @@ class LowLevelStream:
         if self._released is not None:
             return
         self._released = self._long.end
-        hertz = np.zeros(pitch.LONGEST_WAIT, np.float32)
-        self._describe_released(hertz[: pitch.flush(self._trellis, hertz)])
+        hertz = np.zeros(trellis.LONGEST_WAIT, np.float32)
+        self._describe_released(hertz[: trellis.flush(self._trellis, hertz)])
 
     def drop_before(self, row: int) -> None:
         """Forget the rows before ``row``; those not yet released are kept."""
@@ -201,7 +201,9 @@ class LowLevelStream:
         imaginary = np.empty_like(real)
         mean_square = np.empty(count, np.float32)
         samples = self._samples.between(done * self.hop, self._samples.end)
-        transform.transform(samples, self.hop, self._near.plan, real, imaginary, magnitude[1:], mean_square, False)
+        transform.transform(
+            samples, self.hop, self._near.plan, real, imaginary, magnitude[1:], mean_square, False
+        )
         if done == 0:
             magnitude[0] = magnitude[1]
         rows = np.zeros((count, spectrum.DESCRIPTORS), np.float32)
@@ -235,8 +237,8 @@ class LowLevelStream:
         hertz = np.zeros((count, pitch.CANDIDATES), np.float32)
         voicing = np.zeros((count, pitch.CANDIDATES), np.float32)
         pitch.candidates(magnitude, self._pitch_plan, hertz, voicing)
-        found = np.zeros(count + pitch.LONGEST_WAIT, np.float32)
-        self._describe_released(found[: pitch.search(hertz, voicing, self._trellis, found)])
+        found = np.zeros(count + trellis.LONGEST_WAIT, np.float32)
+        self._describe_released(found[: trellis.search(hertz, voicing, self._trellis, found)])
         return count
 
     def _describe_released(self, hertz: F32) -> None:

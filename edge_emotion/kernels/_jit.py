@@ -42,7 +42,7 @@ _cache_fault_told = False
 
 def part(function: F) -> F:
     """Mark a piece of a kernel: compiled into the kernels of its own file that call it, never called from Python."""
-    return typing.cast(F, numba.njit(**_FLAGS)(function))
+    return typing.cast(F, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)(function))
 
 
 def kernel(function: F) -> F:

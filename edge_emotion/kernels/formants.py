@@ -67,10 +67,8 @@ class FormantState(NamedTuple):
 
 def new_formant_state() -> FormantState:
     """Guesses spread over the unit disk."""
-    state = FormantState(np.empty((PAIRS, 2)))
-    for f in range(PAIRS):
-        _guess(state.factors, f, f)
-    return state
+    angle = np.pi * (np.arange(PAIRS) + 0.5) / (PAIRS + 0.5)
+    return FormantState(np.stack([1.8 * np.cos(angle), np.full(PAIRS, 0.81)], axis=1))
 
 
 @kernel

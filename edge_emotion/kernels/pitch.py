@@ -1,4 +1,4 @@
-"""Fundamental frequency: sub-harmonic summation on a log-frequency axis, then a Viterbi search over candidates.
+"""Candidates for the fundamental frequency: sub-harmonic summation on a log-frequency axis.
 
 Section 3 of the descriptor specification; Hermes, J. Acoust. Soc. Am. 83(1), 1988, for the summation.
 """
@@ -15,15 +15,9 @@ from edge_emotion.kernels._jit import Indices, Matrix32, Vector32, Vector64, ker
 from edge_emotion.kernels.transform import LANES
 
 CANDIDATES = 6
-UNVOICED = CANDIDATES
-STATES = CANDIDATES + 1
 HARMONICS = 15
 LOWEST_HZ, HIGHEST_HZ = 55.0, 1000.0
-LONGEST_WAIT = 40
-"""Frames that the search may hold back before it releases one."""
-
 _AXIS_LOW_HZ = 25.0
-_VOICED = 0.7
 _ROW = 2 * LANES
 
 
@@ -247,130 +241,3 @@ def _mean(values: Vector32) -> float:
     for i in range(whole, len(values)):
         a += float(values[i])
     return ((a + b) + (c + d)) / len(values)
-
-
-class Trellis(NamedTuple):
-    """What the search remembers between frames."""
-
-    cost: Vector64
-    paths: Matrix32
-    """(STATES, LONGEST_WAIT + 2): the fundamentals on the best path into each state, oldest first; below 0: none."""
-    last_hertz: Vector32
-    last_change: Vector64
-    """One number: the last signed log-ratio that was weighed."""
-    seen: Indices
-    """Two counts: frames seen, frames released."""
-
-
-def new_trellis() -> Trellis:
-    """A search that has seen nothing."""
-    return Trellis(
-        cost=np.zeros(STATES),
-        paths=np.zeros((STATES, LONGEST_WAIT + 2), np.float32),
-        last_hertz=np.zeros(CANDIDATES, np.float32),
-        last_change=np.ones(1),
-        seen=np.zeros(2, np.int64),
-    )
-
-
-@kernel
-def search(hertz: Matrix32, voicing: Matrix32, trellis: Trellis, released: Vector32) -> int:
-    """Feed frames of candidates; fundamentals (Hz, 0 unvoiced) that are now certain go to ``released``, returns how many."""
-    cost = np.empty(STATES)
-    paths = np.empty_like(trellis.paths)
-    count = 0
-    for t in range(hertz.shape[0]):
-        pending = trellis.seen[0] - trellis.seen[1]
-        _advance(hertz[t], voicing[t], trellis, pending, cost, paths)
-        trellis.seen[0] += 1
-        ready = _agreed(trellis.paths, pending + 1)
-        if trellis.seen[0] - trellis.seen[1] >= LONGEST_WAIT:
-            ready = 1
-        best = np.argmin(trellis.cost)
-        for i in range(ready):
-            released[count] = max(trellis.paths[best, i], 0.0)
-            count += 1
-        for s in range(STATES):
-            for i in range(pending + 1 - ready):
-                trellis.paths[s, i] = trellis.paths[s, i + ready]
-        trellis.seen[1] += ready
-    return count
-
-
-@kernel
-def flush(trellis: Trellis, released: Vector32) -> int:
-    """End of input: the best path's fundamentals that were still held back, returns how many."""
-    pending = trellis.seen[0] - trellis.seen[1]
-    best = np.argmin(trellis.cost)
-    for i in range(pending):
-        released[i] = max(trellis.paths[best, i], 0.0)
-    trellis.seen[1] = trellis.seen[0]
-    return pending
-
-
-@part
-def _advance(hertz, voicing, trellis, pending, cost, paths):  # type: ignore[no-untyped-def]
-    any_voiced = False
-    for c in range(CANDIDATES):
-        any_voiced = any_voiced or voicing[c] >= _VOICED
-    change = trellis.last_change[0]
-    for s in range(STATES):
-        best_cost, best = 0.0, s
-        if trellis.seen[0] > 0:
-            best_cost = np.inf
-            for p in range(STATES):
-                step = 10.0
-                if s < UNVOICED and p < UNVOICED:
-                    if hertz[s] == 0.0 or trellis.last_hertz[p] == 0.0:
-                        step = 999.0
-                    else:
-                        ratio = math.log(hertz[s]) - math.log(trellis.last_hertz[p])
-                        step = 10.0 * abs(ratio) + 10.0 * abs(ratio - change)
-                        change = ratio
-                elif s == UNVOICED and p == UNVOICED:
-                    step = 1.0
-                else:
-                    change = 0.0
-                if trellis.cost[p] + step < best_cost:
-                    best_cost, best = trellis.cost[p] + step, p
-        if s < UNVOICED:
-            cost[s] = best_cost + _candidate_cost(hertz[s], voicing[s])
-            # Empty places are told from each other and from unvoiced: paths agree on states, not on fundamentals.
-            paths[s, pending] = hertz[s] if hertz[s] > 0.0 else -1.0 - s
-        else:
-            cost[s] = best_cost + (8.0 if any_voiced else 0.0)
-            paths[s, pending] = 0.0
-        for i in range(pending):
-            paths[s, i] = trellis.paths[best, i]
-    trellis.last_change[0] = change
-    trellis.cost[:] = cost
-    trellis.paths[:] = paths
-    trellis.last_hertz[:] = hertz
-
-
-@part
-def _candidate_cost(hertz, voicing):  # type: ignore[no-untyped-def]
-    if hertz <= 0.0:
-        range_cost = 2.0
-    elif hertz < 100.0:
-        range_cost = 1.0 - hertz / 100.0
-    elif hertz < 350.0:
-        range_cost = 0.0
-    elif hertz < 600.0:
-        range_cost = (hertz - 350.0) / 250.0
-    else:
-        range_cost = 1.2
-    cost = -math.log(min(max(voicing, 0.01), 1.0))
-    if voicing < _VOICED:
-        cost += 4.0
-    return 2.0 * cost + range_cost
-
-
-@part
-def _agreed(paths, pending):  # type: ignore[no-untyped-def]
-    """Leading frames on which all paths are one."""
-    for i in range(pending):
-        for s in range(1, STATES):
-            if paths[s, i] != paths[0, i]:
-                return i
-    return pending

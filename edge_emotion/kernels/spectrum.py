@@ -109,7 +109,9 @@ def describe(magnitude: Matrix32, plan: SpectrumPlan, rows: Matrix32) -> None:
             power[k] = float(spectrum[k]) * float(spectrum[k])
         _mel_bands(power, plan, bands)
         row[0] = _loudness(bands, plan)
-        row[1] = _ratio_db(_sum(power[plan.to_1000 : plan.to_5000]), _sum(power[: plan.to_1000]), _POWER_FLOOR)
+        row[1] = _ratio_db(
+            _sum(power[plan.to_1000 : plan.to_5000]), _sum(power[: plan.to_1000]), _POWER_FLOOR
+        )
         row[2] = _ratio_db(_highest(power[: plan.to_2000]), _highest(power[plan.to_2000 : plan.to_5000]), 0.0)
         row[3], row[4] = _slopes(power, plan)
         row[5] = _flux(spectrum[: plan.flux_bins], magnitude[t])
