@@ -16,12 +16,12 @@ from edge_emotion.types import F32, U8, FaceBox, QualityFlag
 F64 = NDArray[np.float64]
 
 FACE_MM: F64 = np.array(
-    [[-31.5, -34.0, 0.0], [31.5, -34.0, 0.0], [0.0, 1.0, 32.0], [-25.5, 33.5, -10.0], [25.5, 33.5, -10.0]]
+    [[-31.5, -32.7, 0.0], [31.5, -32.7, 0.0], [0.0, 1.7, 28.0], [-25.5, 31.8, -8.0], [25.5, 31.8, -8.0]]
 )
 """Eyes, nose tip and corners of the mouth of a typical face: right in the picture, down, towards the camera.
 
-Scaled to eyes 63 mm apart. Across and down: the mean of the FER+ landmarks; depth: what explains their turned heads
-best (``edge_emotion_export.training.crop_geometry``).
+Scaled to eyes 63 mm apart. Across and down: the typical FER+ landmarks; depth: what explains their turned heads best
+(``edge_emotion_export.training.crop_geometry``).
 """
 _FROM_LANDMARKS: F64 = np.linalg.pinv(FACE_MM - FACE_MM.mean(axis=0))
 
