@@ -52,7 +52,7 @@ def parse(verb: str, body: bytes, *, retained: bool = False) -> Command:
     if len(body) > COMMAND_LIMIT_BYTES:
         raise CommandError(f"longer than {COMMAND_LIMIT_BYTES} bytes")
     try:
-        return Command(verb, VERBS[verb].model_validate_json(body.strip() or b"{}"))
+        return Command(verb, VERBS[verb].model_validate_json(body or b"{}"))
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         path = ".".join(str(part)[:64] for part in fault["loc"])
