@@ -196,7 +196,7 @@ def _summarise(
     span_s = (readings[-1].time_ns - readings[0].time_ns) / 1e9
     stderr.print(
         f"[bold]{name}[/]  {len(readings)} readings, {len(valid)} of them valid; "
-        f"{span_s / max(elapsed_s, 1e-9):.0f} times as fast as real time"
+        f"{span_s / max(elapsed_s, 1e-9):.1f} times as fast as real time"
     )
     table = Table("estimated expressed", "mean", "least", "most", "sigma", box=None, padding=(0, 2))
     for dimension in ("arousal", "valence"):
