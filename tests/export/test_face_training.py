@@ -53,12 +53,14 @@ def train(folder, settings=SETTINGS, stop_after=99):
 
 
 def test_the_network_learns_what_it_is_shown(tmp_path):
-    longer = dataclasses.replace(SETTINGS, epochs=8, augmentation=Augmentation(3, 0, 0, 0, 0, 0))
+    longer = dataclasses.replace(
+        SETTINGS, epochs=8, batch=8, learning_rate=2e-2, augmentation=Augmentation(3, 0, 0, 0, 0, 0)
+    )
     trainer = train(tmp_path, longer)
     views, shares = faces(64, seed=9)
     votes = infer(trainer.averaged(), views.direct)[1]
-    assert (votes.argmax(1) == shares.argmax(1)).mean() > 0.3  # chance is 0.125
-    assert trainer.history[-1]["loss"] < 0.85 * trainer.history[0]["loss"]
+    assert (votes.argmax(1) == shares.argmax(1)).mean() > 0.5  # chance is 0.125
+    assert trainer.history[-1]["loss"] < 0.7 * trainer.history[0]["loss"]
 
 
 def test_a_resumed_run_gives_the_same_bits(tmp_path):
