@@ -1,0 +1,123 @@
+"""Publishing over MQTT: what `publish` costs the tick, and how long a reading takes over loopback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from benchmarks.harness import YARDSTICK, Options, Result, interleave, yardstick
+from firmware_bridge.history import History
+from firmware_bridge.mqtt import Connection
+from firmware_bridge.settings import Mqtt
+from firmware_bridge.spool import Spool
+
+BODY = {"schema": "edge_emotion.reading/1", "arousal": 0.31, "valence": -0.12, "filling": "x" * 600}
+PERIOD_S = 0.02
+
+
+def run(options: Options) -> Result:
+    """CPU time of one `publish`, and wall time from it to a subscriber in the same process."""
+    result = Result("mqtt")
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        result.not_measured["mosquitto"] = "it is not installed (apt-get install mosquitto)"
+        return result
+    with _broker(program) as port, _connection(port) as connection, _subscriber(port) as heard:
+        body = json.dumps(BODY).encode()
+        timings = interleave(
+            {YARDSTICK: yardstick, "publish": lambda: connection.publish("x", body)}, options.rounds
+        )
+        result.add_timings(timings)
+        time.sleep(0.5)
+        heard.clear()
+        for sequence in range(max(options.rounds, 20)):
+            connection.publish(
+                "timed", json.dumps(BODY | {"n": sequence, "t": time.perf_counter_ns()}).encode()
+            )
+            time.sleep(PERIOD_S)
+        time.sleep(0.5)
+        late = np.array([arrived - json.loads(message)["t"] for message, arrived in heard]) / 1e6
+    result.add("arrived", len(late), "", f"of {max(options.rounds, 20)}")
+    for name, share in (("p50", 50), ("p99", 99)):
+        result.add(
+            f"publish to subscriber, {name}", float(np.percentile(late, share)), "ms", "wall, loopback, QoS 0"
+        )
+    return result
+
+
+@contextmanager
+def _broker(program: str) -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "mosquitto.conf"
+        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+        process = subprocess.Popen(
+            [program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            _wait(lambda: _listens(port))
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def _connection(port: int) -> Iterator[Connection]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "spool.sqlite"
+        history = History(lambda: Spool(file, max_bytes=10**7, max_age_s=1e6, uptime_s=time.monotonic))
+        connection = Connection(Mqtt(host="127.0.0.1", port=port), "benchmark", "benchmark/box", history)
+        with closing(history), closing(connection):
+            connection.start()
+            _wait(lambda: connection.connected)
+            yield connection
+
+
+@contextmanager
+def _subscriber(port: int) -> Iterator[list[tuple[bytes, int]]]:
+    heard: list[tuple[bytes, int]] = []
+    ready: list[bool] = []
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.on_subscribe = lambda *_: ready.append(True)
+    client.on_message = lambda _c, _u, message: heard.append((bytes(message.payload), time.perf_counter_ns()))
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.subscribe("benchmark/box/timed")
+    _wait(lambda: bool(ready))
+    try:
+        yield heard
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), 1):
+        return True
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        if time.monotonic() > end:
+            raise TimeoutError("the broker did not answer")
+        time.sleep(0.02)
