@@ -36,3 +36,31 @@ def bundle(
     run.stdout.print(
         f"{packed.id}  sha256 {packed.sha256[:16]}  {len(packed.files)} files, {size / 1e6:.2f} MB"
     )
+
+
+@app.command()
+def neutral(
+    folder: Path = typer.Argument(help="The bundle."),
+    speech: list[Path] = typer.Option(
+        [], help="A speech corpus with neutral utterances, or a folder of corpora."
+    ),
+    faces: Path = typer.Option(None, help="A face corpus with neutral faces, or a folder of corpora."),
+) -> None:
+    """Measure where a bundle's neutral lies and write it into the bundle: personal calibration needs it."""
+    from edge_emotion.errors import UsageError
+    from edge_emotion.model.bundle import open_bundle
+
+    from ..conversion.bundle import set_neutral
+    from ..corpora.faces import find_faces
+    from ..corpora.speech import find_speech
+    from ..training.neutral import neutral_face, neutral_voice
+
+    if not speech and faces is None:
+        raise UsageError("say what is neutral: --speech DIR, --faces DIR or both")
+    models = open_bundle(folder)
+    if speech:
+        set_neutral(folder, "acoustic", neutral_voice(models, find_speech(speech)))
+        run.stdout.print("acoustic: neutral written")
+    if faces is not None:
+        set_neutral(folder, "face", neutral_face(models, find_faces(faces)))
+        run.stdout.print("face: neutral written")

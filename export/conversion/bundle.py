@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -23,6 +23,7 @@ from edge_emotion.model.manifest import (
     AnyPart,
     DataSource,
     FusionPart,
+    RegressorModel,
     Training,
     canonical_digest,
     referenced,
@@ -135,6 +136,26 @@ def replace_part(bundle: Path, source: Path) -> Bundle:
     part = read_fragment(source)
     files = {name: source / name for name in referenced(part)}
     write_part(bundle, part, files)
+    return assemble(bundle)
+
+
+def set_neutral(bundle: Path, part: Literal["acoustic", "face"], neutral: tuple[float, ...]) -> Bundle:
+    """Write where a part's neutral lies (`RegressorModel.neutral`) into its fragment; its models stay as they are."""
+    fragment = read_fragment(bundle / part)
+    assert not isinstance(fragment, FusionPart)
+    regressor = parse(
+        RegressorModel,
+        fragment.regressor.model_dump() | {"neutral": neutral},
+        f"{part}.regressor",
+        BundleError,
+    )
+    folder = bundle / part
+    files = {
+        file.relative_to(folder).as_posix(): file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != FRAGMENT
+    }
+    write_part(bundle, fragment.model_copy(update={"regressor": regressor}), files)
     return assemble(bundle)
 
 
