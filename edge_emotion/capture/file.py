@@ -86,6 +86,10 @@ class ClipSource:
                 self.close()
                 raise InputError(f"{path}: neither sound nor picture in it") from None
             self.warnings.append("there is no sound in it")
+        if self._audio is not None and self._audio.sample_rate_hz < sample_rate_hz:
+            self.warnings.append(
+                f"sound: at {self._audio.sample_rate_hz} Hz it lacks the upper part of the voice"
+            )
         if not self._video.present:
             self.warnings.append("there is no moving picture in it")
         self.has_audio = self._audio is not None

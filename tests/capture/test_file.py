@@ -321,3 +321,9 @@ def test_memory_does_not_grow_with_the_clip(tmp_path):
         assert count >= minutes * 3600
         peaks_mb.append(peak_kb / 1024)
     assert peaks_mb[1] - peaks_mb[0] < 20
+
+
+def test_narrow_sound_is_told(tmp_path):
+    clip, blocks, _ = replay(write_clip(tmp_path / "call.wav", sound=click(8000, 0.1, 0.5), rate=8000))
+    assert onset_s(blocks) == pytest.approx(0.1, abs=2e-3)
+    assert "sound: at 8000 Hz it lacks the upper part of the voice" in clip.warnings
