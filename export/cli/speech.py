@@ -23,8 +23,9 @@ DATA = typer.Option(..., "--data", help="A speech corpus, or a folder of corpora
 SEED = typer.Option(0, help="Of folds, copies and clustering.")
 JOBS = typer.Option(2, min=1, help="Processes at a time.")
 SUPPORT_VECTORS = typer.Option(
-    1000, min=1, help="Most support vectors of a dimension; more are replaced by a reduced set."
+    2000, min=1, help="Most support vectors of a dimension; more are replaced by a reduced set."
 )
+VAD_COLUMNS = ("auc", "found", "false_alarm")
 AS_JSON = typer.Option(False, "--json", help="Print the report as JSON.")
 
 
@@ -134,6 +135,42 @@ def evaluate(
         "bundle": opened.manifest.id,
     }
     _print(report, as_json=as_json)
+
+
+@evaluate_app.command("voice-activity")
+def voice_activity(data: list[Path] = DATA, seed: int = SEED, as_json: bool = AS_JSON) -> None:
+    """Compare Silero's voice activity with a decision from the descriptors, in noise and on tones."""
+    from rich.table import Table
+
+    from edge_emotion.config import Execution
+    from edge_emotion.model.backend import open_backend
+    from edge_emotion.model.voice_activity import SileroVoiceActivity
+
+    from ..corpora.speech import find_speech, read_sound
+    from ..packaged_files import fetch
+    from ..training.voice_activity_trial import Detector, compare, from_descriptors
+
+    audio = [r.audio for corpus in find_speech(data) for r in corpus.recordings if r.audio]
+    network = open_backend(fetch("silero_vad.onnx"), Execution(provider="cpu"))
+    detectors: dict[str, Detector] = {
+        "silero": lambda samples: SileroVoiceActivity(network).push(samples),
+        "descriptors": from_descriptors,
+    }
+    with run.stderr.status("listening"):
+        report = compare([read_sound(path) for path in audio], detectors, seed=seed)
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    table = Table("condition", *(f"{name}: AUC, found, false alarms" for name in report))
+    for condition in report["silero"]:
+        cells = [
+            " ".join(
+                "-" if (value := rows[condition].get(key)) is None else f"{value:.3f}" for key in VAD_COLUMNS
+            )
+            for rows in report.values()
+        ]
+        table.add_row(condition, *cells)
+    run.stdout.print(table)
 
 
 def _training_data(corpora: list[SpeechCorpus], seed: int, jobs: int) -> SpeechData:

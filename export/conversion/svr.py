@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 from skl2onnx import convert_sklearn, update_registered_converter
 from skl2onnx.algebra.onnx_ops import (
     OnnxAdd,
+    OnnxCast,
     OnnxClip,
     OnnxExp,
     OnnxMatMul,
@@ -123,7 +124,9 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         # distances.
         exponent = node(OnnxAdd, node(OnnxMatMul, z, f32(c.cross)), f32(c.offset))
         exponent = node(OnnxSub, exponent, node(OnnxMatMul, norm, f32(c.gamma[None])))
-        parts.append(node(OnnxMatMul, node(OnnxExp, exponent), f32(c.weights)))
+        # Large weights of both signs nearly cancel: their sum alone is taken in double precision.
+        kernel = node(OnnxCast, node(OnnxExp, exponent), to=TensorProto.DOUBLE)
+        parts.append(node(OnnxCast, node(OnnxMatMul, kernel, c.weights), to=TensorProto.FLOAT))
     if np.any(c.linear):
         parts.append(node(OnnxMatMul, z, f32(c.linear)))
     total = node(OnnxAdd, parts[0], parts[1]) if len(parts) == 2 else parts[0]

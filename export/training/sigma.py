@@ -58,7 +58,7 @@ def fit(
     terms: Sequence[Term],
     *,
     weights: ArrayLike | None = None,
-    smoothness: float = 1e-3,
+    smoothness: float = 1e-2,
 ) -> dict[str, Any]:
     """Fit the bundle's sigma model.
 

@@ -60,14 +60,14 @@ def generator(seed: int, *names: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def draw_condition(rng: np.random.Generator, snr_db: float) -> Condition:
-    """A random condition at a given signal-to-noise ratio: any colour, every third in a room, gain -24 to +8 dB,
-    pauses.
+def draw_condition(rng: np.random.Generator, snr_db: float | None) -> Condition:
+    """A random condition: noise of any colour at ``snr_db`` (``None``: none), every third in a room, gain -24 to +8
+    dB.
     """
     room = float(rng.uniform(0.15, 0.8)) if rng.random() < 1 / 3 else None
     return Condition(
-        noise=COLOURS[rng.integers(len(COLOURS))],
-        snr_db=snr_db,
+        noise=None if snr_db is None else COLOURS[rng.integers(len(COLOURS))],
+        snr_db=20.0 if snr_db is None else snr_db,
         reverberation_s=room,
         gain_db=float(rng.uniform(-24.0, 8.0)),
         lead_s=float(rng.uniform(0.0, 1.0)),

@@ -26,12 +26,12 @@ F64 = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-GRID = ((1.0, 0.3), (3.0, 0.3), (10.0, 0.1), (1.0, 1.0))
+GRID = ((1.0, 0.3), (3.0, 0.3), (3.0, 0.1), (1.0, 1.0))
 """C, and gamma times the number of features, on standardised features."""
 GRID_UNRATED = (0.0, 0.5)
 """Weight of utterances whose ratings are only guessed from the intended emotion."""
 EPSILON = 0.1
-TUNING_COPIES = (0, 2)
+TUNING_COPIES = (0, 3)
 """Hyper-parameters are judged on clean sound and on one noisy copy (10 dB) of it."""
 INNER_FOLDS = 4
 LARGEST_STRETCH = 2.0

@@ -28,11 +28,9 @@ F64 = NDArray[np.float64]
 
 TRIALS: dict[str, Condition] = {
     "clean": CLEAN,
-    "pink_20_db": Condition("pink", 20.0),
     "pink_10_db": Condition("pink", 10.0),
     "white_10_db": Condition("white", 10.0),
     "babble_10_db": Condition("babble", 10.0),
-    "pink_5_db": Condition("pink", 5.0),
     "room_0.5_s": Condition(reverberation_s=0.5),
     "gain_-20_db": Condition(gain_db=-20.0),
     "gain_8_db": Condition(gain_db=8.0),

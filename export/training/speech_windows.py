@@ -37,7 +37,9 @@ WINDOW_S = 3.0
 HOP_S = 1.0
 SHORTEST_S = 1.0
 """A window counts from this much sound on (a shorter utterance as a whole)."""
-COPY_SNR_DB = (20.0, 10.0, 5.0)
+COPY_SNR_DB = (None, 20.0, 10.0, 5.0)
+"""Of an utterance's training copies, beside the sound as it is; the first has another gain, and perhaps a room,
+only."""
 
 DESCRIPTOR_CODE: tuple[ModuleType, ...] = (
     *(lld, functionals, window, rows, signal, signal_quality),
@@ -132,9 +134,9 @@ class WindowReader:
 
 
 def copy_conditions(name: str, seed: int) -> list[Condition]:
-    """The conditions of an utterance's training copies: as it is, and one at random for each ratio."""
-    noisy = [draw_condition(generator(seed, name, "condition", snr), snr) for snr in COPY_SNR_DB]
-    return [CLEAN, *noisy]
+    """The conditions of an utterance's training copies: as it is, and one at random for each of `COPY_SNR_DB`."""
+    drawn = [draw_condition(generator(seed, name, "condition", snr), snr) for snr in COPY_SNR_DB]
+    return [CLEAN, *drawn]
 
 
 def read_windows(
