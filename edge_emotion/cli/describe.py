@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from edge_emotion.capture.audio import AudioFile
 from edge_emotion.errors import EdgeEmotionError
-from edge_emotion.features.functionals import descriptor_table, whole_functionals
-from edge_emotion.features.lld import LowLevelStream, Mode
+from edge_emotion.features.functionals import LldTable, Recording, TableRecording
+from edge_emotion.features.lld import Mode
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
 from edge_emotion.features.window import DescriptorWindow, WindowFunctionals
 from edge_emotion.types import F32
@@ -91,21 +91,19 @@ def describe_file(path: Path | str, request: Request) -> FileRows:
 
 
 def _whole(path: str, sound: AudioFile, request: Request) -> FileRows:
-    stream = LowLevelStream(sound.sample_rate_hz, mode=request.mode)
+    recording = (TableRecording if request.lld else Recording)(sound.sample_rate_hz, request.mode)
     heard = 0
     for block in sound:
         heard += len(block)
-        stream.push(block)
-    stream.finish()
-    duration_s = heard / sound.sample_rate_hz
-    begin, end = np.array([request.start_s]), np.array([request.start_s + duration_s])
-    if request.lld:
-        table = descriptor_table(stream, duration_s)
-        if table.too_short:
-            return FileRows(path, begin, end)
-        return FileRows(path, begin + table.start_s, begin + table.end_s, table.values)
-    values = whole_functionals(stream)
-    return FileRows(path, begin, end, None if values is None else values[None])
+        recording.push(block)
+    found = recording.finish()
+    begin = np.array([request.start_s])
+    end = begin + heard / sound.sample_rate_hz
+    if isinstance(found, LldTable):
+        if not found.too_short:
+            return FileRows(path, begin + found.start_s, begin + found.end_s, found.values)
+        found = None
+    return FileRows(path, begin, end, None if found is None else found[None])
 
 
 def _windows(path: str, sound: AudioFile, request: Request) -> FileRows:

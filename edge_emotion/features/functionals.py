@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,25 @@ from numpy.typing import NDArray
 
 from edge_emotion.features.lld import LowLevelStream, Mode
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
+from edge_emotion.features.rows import Rows
 from edge_emotion.features.signal import mono
 from edge_emotion.kernels import descriptor_rows as rows
-from edge_emotion.kernels.functionals import PITCH_COLUMNS, SPECTRAL_COLUMNS, VOICED_COLUMNS, functionals
+from edge_emotion.kernels.functionals import (
+    PITCH_COLUMNS,
+    SPECTRAL_COLUMNS,
+    VOICED_COLUMNS,
+    add_rows,
+    functionals,
+    new_sums,
+)
 from edge_emotion.types import F32
 
 SHORTEST_S = 0.060
 """Sound below the length of one pitch frame is too short to be described."""
 ROW_S = 0.020
 """Length of the sound that a row of descriptors stands for; rows start each 10 ms."""
+
+_BLOCK_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,10 @@ def compute_descriptors(samples: NDArray[Any], sample_rate_hz: int, mode: Mode =
     LldTable
         In ``compat`` one row more than 60 ms frames fit, as the reference has it; in ``corrected`` one a frame.
     """
-    return descriptor_table(_analysed(samples, sample_rate_hz, mode), len(samples) / sample_rate_hz)
+    table = TableRecording(sample_rate_hz, mode)
+    for block in _blocks(samples, sample_rate_hz):
+        table.push(block)
+    return table.finish()
 
 
 def compute_functionals(samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat") -> F32 | None:
@@ -77,46 +91,135 @@ def compute_functionals(samples: NDArray[Any], sample_rate_hz: int, mode: Mode =
         ``float32 (88,)``, always finite: what rests on voiced frames is 0 where there are none. ``None`` where the
         sound is shorter than 60 ms.
     """
-    return whole_functionals(_analysed(samples, sample_rate_hz, mode))
+    recording = Recording(sample_rate_hz, mode)
+    for block in _blocks(samples, sample_rate_hz):
+        recording.push(block)
+    return recording.finish()
 
 
-def descriptor_table(stream: LowLevelStream, duration_s: float) -> LldTable:
-    """The table of a stream that has been finished, after ``duration_s`` of sound."""
-    frames = len(stream.long)
-    compat = stream.mode == "compat"
-    values = np.zeros((frames + compat if frames else 0, len(LLD_NAMES)), np.float32)
-    rows.lld_rows(stream.short, stream.long, stream.released if compat else frames, values)
-    start_s = np.arange(len(values)) * (stream.hop / stream.sample_rate_hz)
-    end_s = np.minimum(start_s + ROW_S, duration_s)
-    end_s[-1:] = duration_s
-    return LldTable(values, start_s, end_s)
+class Recording:
+    """The 88 functionals of a recording that comes in blocks; memory grows by 8 bytes each 10 ms.
+
+    Parameters and errors are those of `LowLevelStream`.
+    """
+
+    def __init__(self, sample_rate_hz: int, mode: Mode = "compat") -> None:
+        self._stream = LowLevelStream(sample_rate_hz, mode=mode)
+        self._loudness, self._f0 = Rows(), Rows()
+        self.reset()
+
+    def reset(self) -> None:
+        """As just constructed."""
+        self._stream.reset()
+        self._loudness.reset()
+        self._f0.reset()
+        self._spectral, self._pitch = new_sums(SPECTRAL_COLUMNS), new_sums(PITCH_COLUMNS)
+
+    @property
+    def voiced(self) -> float | None:
+        """Share of voiced frames among those whose pitch is decided; ``None`` where there is none."""
+        f0 = self._f0.live
+        return np.count_nonzero(f0) / len(f0) if len(f0) else None
+
+    def push(self, samples: F32) -> None:
+        """Take samples ``float32 (n,)``."""
+        stream = self._stream
+        stream.push(samples)
+        # A row is certain once its right neighbour is there.
+        short_end, long_end = stream.first_row + len(stream.short), stream.first_row + len(stream.long)
+        self._take_spectral(short_end - 1)
+        self._take_pitch(long_end - 1, long_end - 1, long_end - 1)
+        stream.drop_before(min(self._loudness.end, self._f0.end) - 1)
+
+    def finish(self) -> F32 | None:
+        """End of input: the functionals ``float32 (88,)``, ``None`` below 60 ms. `reset` before the next `push`."""
+        stream = self._stream
+        stream.finish()
+        frames = stream.frames
+        if frames == 0:
+            return None
+        compat = stream.mode == "compat"
+        decided = stream.released if compat else frames
+        self._take_spectral(stream.first_row + len(stream.short))
+        if decided > 0:
+            self._take_pitch(decided, decided - 1, min(decided + 1, frames) - 1)
+            f0 = self._f0.live
+        else:
+            self._take_pitch(frames, frames - 1, rows.OWN_FRAME)
+            f0 = self._f0.live[:1]
+        out = np.empty(len(FUNCTIONAL_NAMES), np.float32)
+        functionals(self._loudness.live, f0, self._spectral, self._pitch, not compat, out)
+        return out
+
+    def _take_spectral(self, end: int) -> None:
+        stream, begin = self._stream, self._loudness.end
+        if end > begin:
+            smoothed = np.empty((end - begin, SPECTRAL_COLUMNS), np.float32)
+            rows.spectral_rows(stream.short, begin - stream.first_row, smoothed)
+            add_rows(smoothed, False, self._spectral)
+            self._loudness.append(smoothed[:, 0])
+
+    def _take_pitch(self, end: int, last: int, last_gated: int) -> None:
+        stream, begin = self._stream, self._f0.end
+        first = stream.first_row
+        if end > begin:
+            smoothed = np.empty((end - begin, PITCH_COLUMNS), np.float32)
+            own = last_gated == rows.OWN_FRAME
+            last_gated = rows.OWN_FRAME if own else last_gated - first
+            f0 = self._f0.extend(end - begin)
+            rows.pitch_rows(stream.short, stream.long, begin - first, last - first, last_gated, f0, smoothed)
+            if own:  # nothing was decided before the end: what is unvoiced is one row
+                smoothed[1:, VOICED_COLUMNS:] = 0.0
+            add_rows(smoothed, True, self._pitch)
 
 
-def whole_functionals(stream: LowLevelStream) -> F32 | None:
-    """The functionals of a stream that has been finished, with the reference's ending (section 6)."""
-    short, long = stream.short, stream.long
-    frames = len(long)
-    if frames == 0:
-        return None
-    spectral = np.empty((len(short), SPECTRAL_COLUMNS), np.float32)
-    rows.spectral_rows(short, 0, spectral)
-    compat = stream.mode == "compat"
-    decided = stream.released if compat else frames
-    count = decided or frames
-    f0 = np.empty(count, np.float32)
-    pitch = np.empty((count, PITCH_COLUMNS), np.float32)
-    last_gated = min(count + 1, frames) - 1 if decided else rows.OWN_FRAME
-    rows.pitch_rows(short, long, 0, count - 1, last_gated, f0, pitch)
-    if not decided:
-        f0 = f0[:1]
-        pitch[1:, VOICED_COLUMNS:] = 0.0
-    out = np.empty(len(FUNCTIONAL_NAMES), np.float32)
-    functionals(spectral, f0, pitch, not compat, out)
-    return out
+class TableRecording:
+    """The 25 descriptors of a recording that comes in blocks.
+
+    Parameters and errors are those of `LowLevelStream`.
+    """
+
+    def __init__(self, sample_rate_hz: int, mode: Mode = "compat") -> None:
+        self._stream = LowLevelStream(sample_rate_hz, mode=mode)
+        self._rows = Rows(len(LLD_NAMES))
+        self._heard = 0
+
+    def reset(self) -> None:
+        """As just constructed."""
+        self._stream.reset()
+        self._rows.reset()
+        self._heard = 0
+
+    def push(self, samples: F32) -> None:
+        """Take samples ``float32 (n,)``."""
+        self._stream.push(samples)
+        self._heard += len(samples)
+        end = self._stream.first_row + len(self._stream.long)
+        self._take(end - 1, end)
+        self._stream.drop_before(self._rows.end - 1)
+
+    def finish(self) -> LldTable:
+        """End of input: the table with the reference's ending (section 6). `reset` before the next `push`."""
+        stream = self._stream
+        stream.finish()
+        compat = stream.mode == "compat"
+        if stream.frames:
+            self._take(stream.frames + compat, stream.released if compat else stream.frames)
+        duration_s = self._heard / stream.sample_rate_hz
+        start_s = np.arange(self._rows.end) * (stream.hop / stream.sample_rate_hz)
+        end_s = np.minimum(start_s + ROW_S, duration_s)
+        end_s[-1:] = duration_s
+        return LldTable(self._rows.live, start_s, end_s)
+
+    def _take(self, end: int, released: int) -> None:
+        stream, begin = self._stream, self._rows.end
+        first = stream.first_row
+        if end > begin:
+            out = self._rows.extend(end - begin)
+            rows.lld_rows(stream.short, stream.long, begin - first, released - first, out)
 
 
-def _analysed(samples: NDArray[Any], sample_rate_hz: int, mode: Mode) -> LowLevelStream:
-    stream = LowLevelStream(sample_rate_hz, mode=mode)
-    stream.push(mono(samples))
-    stream.finish()
-    return stream
+def _blocks(samples: NDArray[Any], sample_rate_hz: int) -> Iterator[F32]:
+    """Any usual layout of sound as mono blocks of some seconds."""
+    for start in range(0, max(len(samples), 1), _BLOCK_S * sample_rate_hz):
+        yield mono(samples[start : start + _BLOCK_S * sample_rate_hz])

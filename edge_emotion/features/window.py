@@ -9,12 +9,19 @@ from typing import Protocol
 import numpy as np
 
 from edge_emotion.errors import UsageError
-from edge_emotion.features.functionals import ROW_S, SHORTEST_S, whole_functionals
+from edge_emotion.features.functionals import ROW_S, SHORTEST_S, Recording
 from edge_emotion.features.lld import MOST_WAITED, LowLevelStream, Mode
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
 from edge_emotion.features.rows import Rows
 from edge_emotion.kernels import descriptor_rows as rows
-from edge_emotion.kernels.functionals import FRAME_S, PITCH_COLUMNS, SPECTRAL_COLUMNS, functionals
+from edge_emotion.kernels.functionals import (
+    FRAME_S,
+    PITCH_COLUMNS,
+    SPECTRAL_COLUMNS,
+    add_rows,
+    functionals,
+    new_sums,
+)
 from edge_emotion.types import F32
 
 _SMOOTHING_S = FRAME_S
@@ -208,7 +215,10 @@ class _Sliding:
         spectral = self._spectral.between(min(first, self._spectral.end), self._spectral.end)
         decided = min(first, self._f0.end)
         f0 = self._f0.between(decided, self._f0.end)
-        functionals(spectral, f0, self._pitch.between(decided, self._pitch.end), self._corrected, out)
+        spectral_sums, pitch_sums = new_sums(SPECTRAL_COLUMNS), new_sums(PITCH_COLUMNS)
+        add_rows(spectral, False, spectral_sums)
+        add_rows(self._pitch.between(decided, self._pitch.end), True, pitch_sums)
+        functionals(spectral[:, 0].copy(), f0, spectral_sums, pitch_sums, self._corrected, out)
         return np.count_nonzero(f0) / len(f0) if len(f0) else None
 
     def waited_s(self) -> float:
@@ -223,7 +233,7 @@ class _Restarted:
     """The samples themselves, analysed anew for each window."""
 
     def __init__(self, stream: LowLevelStream, longest: int) -> None:
-        self._stream = stream
+        self._recording = Recording(stream.sample_rate_hz, stream.mode)
         self._longest = longest
         self._samples = Rows(capacity=2 * longest)
         self._faults = 0
@@ -240,14 +250,13 @@ class _Restarted:
         self._samples.drop_before(self.heard - self._longest)
 
     def describe(self, length: int, out: F32) -> float | None:
-        stream = self._stream
-        stream.reset()
-        stream.push(self._samples.between(max(self.heard - length, 0), self.heard))
-        stream.finish()
-        values = whole_functionals(stream)
+        recording = self._recording
+        recording.reset()
+        recording.push(self._samples.between(max(self.heard - length, 0), self.heard))
+        values = recording.finish()
         assert values is not None  # a window holds 60 ms
         out[:] = values
-        return float(np.count_nonzero(stream.long[:, rows.F0]) / len(stream.long))
+        return recording.voiced
 
     def waited_s(self) -> float:
         return 0.0

@@ -150,11 +150,12 @@ def pitch_rows(
 
 
 @kernel
-def lld_rows(short: Matrix32, long: Matrix32, released: int, out: Matrix32) -> None:
-    """The table of a file with the reference's ending; ``released`` frames left the trellis before its flush."""
+def lld_rows(short: Matrix32, long: Matrix32, begin: int, released: int, out: Matrix32) -> None:
+    """Rows of the table from ``begin`` on with the reference's ending; ``released`` frames left before the flush."""
     near = np.empty(3, np.int64)
     whole = np.empty(3, np.int64)
-    for i in range(len(out)):
+    for k in range(len(out)):
+        i = begin + k
         neighbours(i, (released if i <= released and released > 0 else len(long)) - 1, near)
         neighbours(i, len(short) - 1, whole)
-        lld_row(short, long, near, whole, out[i])
+        lld_row(short, long, near, whole, out[k])

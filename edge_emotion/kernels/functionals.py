@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.kernels._jit import Indices, Matrix32, Vector32, kernel, part
+from edge_emotion.kernels._jit import Indices, Matrix32, Matrix64, Vector32, kernel, part
 
 FRAME_S = 0.01
 """Seconds from row to row."""
@@ -29,44 +29,47 @@ _POWER_FLOOR = 1e-12
 _FLOAT32_MAX = 3.4028234e38
 
 
+def new_sums(columns: int) -> Matrix64:
+    """Sums of no rows yet: count, first value, sum and sum of squares of the distances from it, each (columns,)."""
+    return np.zeros((4, columns))
+
+
+@kernel
+def add_rows(rows: Matrix32, skip_zeros: bool, sums: Matrix64) -> None:
+    """Add rows ``float32 (n, columns)`` to their sums; ``skip_zeros`` leaves out zeros (unvoiced, missing).
+
+    Distances are taken from the first value that counts, so that a constant has no deviation and a large mean costs no
+    precision.
+    """
+    for r in range(rows.shape[0]):
+        for c in range(rows.shape[1]):
+            value = np.float64(rows[r, c])
+            if value != 0.0 or not skip_zeros:
+                if sums[0, c] == 0.0:
+                    sums[1, c] = value
+                distance = value - sums[1, c]
+                sums[0, c] += 1.0
+                sums[2, c] += distance
+                sums[3, c] += distance * distance
+
+
 @part
-def mean_and_deviation(rows: Matrix32, first: int, last: int, skip_zeros: bool, out: Vector32) -> None:
+def mean_and_deviation(sums: Matrix64, first: int, last: int, out: Vector32) -> None:
     """Mean and standard deviation over mean of columns ``first`` to ``last`` - 1, two values a column, into ``out``.
 
-    Parameters
-    ----------
-    rows
-        ``float32 (n, columns)``; any ``n``.
-    skip_zeros
-        Whether zeros (unvoiced, missing) are left out.
-    out
-        ``float32 (2·(last - first),)``. 0 where no value counts; the second is 0 where all values are equal, and has
-        the sign of the mean.
+    0 where no value counts; the second is 0 where all values are equal, and has the sign of the mean.
     """
-    columns = last - first
-    total = np.zeros(columns)
-    count = np.zeros(columns)
-    for r in range(rows.shape[0]):
-        for c in range(columns):
-            value = rows[r, first + c]
-            total[c] += value
-            count[c] += 1.0 if value != 0.0 or not skip_zeros else 0.0
-    mean = np.zeros(columns)
-    for c in range(columns):
-        if count[c] > 0.0:
-            mean[c] = total[c] / count[c]
-    square = np.zeros(columns)
-    for r in range(rows.shape[0]):
-        for c in range(columns):
-            value = rows[r, first + c]
-            distance = value - mean[c]
-            square[c] += distance * distance if value != 0.0 or not skip_zeros else 0.0
-    for c in range(columns):
-        out[2 * c] = mean[c]
-        ratio = 0.0
-        if square[c] > 0.0 and mean[c] != 0.0:
-            ratio = np.sqrt(square[c] / count[c]) / mean[c]
-        out[2 * c + 1] = min(max(ratio, -_FLOAT32_MAX), _FLOAT32_MAX)
+    for c in range(first, last):
+        mean = ratio = 0.0
+        count = sums[0, c]
+        if count > 0.0:
+            shift = sums[2, c] / count
+            mean = sums[1, c] + shift
+            variance = sums[3, c] / count - shift * shift
+            if variance > 0.0 and mean != 0.0:
+                ratio = np.sqrt(variance) / mean
+        out[2 * (c - first)] = mean
+        out[2 * (c - first) + 1] = min(max(ratio, -_FLOAT32_MAX), _FLOAT32_MAX)
 
 
 @part
@@ -263,9 +266,12 @@ def segments(f0: Vector32, voiced: bool, corrected: bool, out: Vector32) -> int:
 
 
 @part
-def contour(x: Vector32, frame: Indices, ordered: Vector32, corrected: bool, out: Vector32) -> int:
+def contour(x: Vector32, frame: Indices, corrected: bool, out: Vector32) -> int:
     """Ten functionals of a curve: mean, deviation, percentiles, their range, slopes; returns its peaks' count."""
-    mean_and_deviation(x.reshape(-1, 1), 0, 1, False, out[:2])
+    sums = np.zeros((4, 1))
+    add_rows(x.reshape(-1, 1), False, sums)
+    mean_and_deviation(sums, 0, 1, out[:2])
+    ordered = np.sort(x)
     for k, share in enumerate((0.2, 0.5, 0.8)):
         out[2 + k] = percentile(ordered, share)
     out[5] = out[4] - out[2]
@@ -273,37 +279,37 @@ def contour(x: Vector32, frame: Indices, ordered: Vector32, corrected: bool, out
 
 
 @kernel
-def functionals(spectral: Matrix32, f0: Vector32, pitch: Matrix32, corrected: bool, out: Vector32) -> None:
+def functionals(
+    loudness: Vector32, f0: Vector32, spectral: Matrix64, pitch: Matrix64, corrected: bool, out: Vector32
+) -> None:
     """The 88 functionals of one stretch of rows, in the order of ``FUNCTIONAL_NAMES``.
 
     Parameters
     ----------
-    spectral
-        ``float32 (n, 7)``, see `SPECTRAL_COLUMNS`; one row each 20 ms frame.
-    f0, pitch
-        ``float32 (m,)`` in semitones, 0 where unvoiced, and ``float32 (m, 28)``, see `PITCH_COLUMNS`; one row each
-        frame whose pitch is decided. ``m`` may be 0: then all that rests on pitch is 0.
+    loudness
+        ``float32 (n,)``, each 20 ms frame.
+    f0
+        ``float32 (m,)`` in semitones, 0 where unvoiced, each frame whose pitch is decided. ``m`` may be 0: then
+        all that rests on pitch is 0.
+    spectral, pitch
+        Sums over the same frames of rows with `SPECTRAL_COLUMNS`, and without zeros of rows with `PITCH_COLUMNS`.
     corrected
         Mode.
     out
         ``float32 (88,)``, every value finite.
     """
-    n, m = len(spectral), len(f0)
+    n, m = len(loudness), len(f0)
     frame = np.flatnonzero(f0)
-    voiced = f0[frame]
-    contour(voiced, frame if corrected else np.arange(len(frame)), np.sort(voiced), corrected, out[0:10])
-    loudness = spectral[:, 0].copy()
-    peaks = contour(loudness, np.arange(n), np.sort(loudness), corrected, out[10:20])
-    mean_and_deviation(spectral, 1, 6, False, out[20:30])
-    mean_and_deviation(pitch, 0, VOICED_COLUMNS, True, out[30:76])
+    contour(f0[frame], frame if corrected else np.arange(len(frame)), corrected, out[0:10])
+    peaks = contour(loudness, np.arange(n), corrected, out[10:20])
+    mean_and_deviation(spectral, 1, 6, out[20:30])
+    mean_and_deviation(pitch, 0, VOICED_COLUMNS, out[30:76])
     unvoiced = np.empty(2 * (PITCH_COLUMNS - VOICED_COLUMNS), np.float32)
-    mean_and_deviation(pitch, VOICED_COLUMNS, PITCH_COLUMNS, True, unvoiced)
+    mean_and_deviation(pitch, VOICED_COLUMNS, PITCH_COLUMNS, unvoiced)
     out[76:81] = unvoiced[::2]
     out[81] = peaks / (n * FRAME_S) if n > 0 else 0.0
     count = segments(f0, True, corrected, out[83:85])
     out[82] = count / (m * FRAME_S) if m > 0 else 0.0
     segments(f0, False, corrected, out[85:87])
-    power = 0.0
-    for i in range(n):
-        power += spectral[i, 6]
-    out[87] = 10.0 * np.log10(max(power / max(n, 1), _POWER_FLOOR))
+    power = spectral[1, 6] + spectral[2, 6] / max(spectral[0, 6], 1.0)
+    out[87] = 10.0 * np.log10(max(power, _POWER_FLOOR))

@@ -93,8 +93,11 @@ def test_the_ending_of_a_file_looks_one_frame_further_for_f0_than_for_the_voice(
     assert f0[4] == pytest.approx(34)  # 33, 34, 35
     assert pitch[4, 0] == pytest.approx((4 + 5 + 5) / 3)
     table = np.empty((9, 25), np.float32)
-    kernels.lld_rows(short, long, 5, table)
+    kernels.lld_rows(short, long, 0, 5, table)
     assert table[4:, 10] == pytest.approx([(33 + 34 + 34) / 3, 34, 36, (36 + 37 + 37) / 3, 37])
+    part = np.empty((4, 25), np.float32)
+    kernels.lld_rows(short, long, 3, 5, part)
+    assert np.array_equal(part, table[3:7])
     assert table[8, 0] == pytest.approx(short[7:10, 0].mean())
 
 

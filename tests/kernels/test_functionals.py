@@ -17,7 +17,11 @@ pytestmark = pytest.mark.kernels
 
 def run(spectral, f0, pitch, corrected=False):
     out = np.full(88, np.nan, np.float32)
-    kernels.functionals(np.float32(spectral), np.float32(f0), np.float32(pitch), corrected, out)
+    spectral, pitch = np.float32(spectral), np.float32(pitch)
+    sums = kernels.new_sums(spectral.shape[1]), kernels.new_sums(pitch.shape[1])
+    kernels.add_rows(spectral, False, sums[0])
+    kernels.add_rows(pitch, True, sums[1])
+    kernels.functionals(spectral[:, 0].copy(), np.float32(f0), *sums, corrected, out)
     return out
 
 
@@ -72,6 +76,27 @@ def test_segments_of_any_voicing_equal_the_naive_twin(hits):
     assert count == len(lengths)
     assert mean == pytest.approx(np.mean(lengths) * 0.01 if lengths else 0.0, abs=1e-6)
     assert deviation == pytest.approx(np.std(lengths) * 0.01 if lengths else 0.0, abs=1e-6)
+
+
+@given(
+    npst.arrays(np.float32, st.tuples(st.integers(0, 40), st.just(3)), elements=st.floats(-99, 99, width=32))
+)
+@settings(max_examples=100, deadline=None)
+def test_sums_in_pieces_are_the_sums_at_once(rows):
+    at_once, in_pieces = kernels.new_sums(3), kernels.new_sums(3)
+    kernels.add_rows(rows, True, at_once)
+    for piece in np.array_split(rows, 4):
+        kernels.add_rows(piece, True, in_pieces)
+    assert np.array_equal(at_once, in_pieces)
+    assert (at_once[0] == np.count_nonzero(rows, axis=0)).all()
+    assert at_once[0] * at_once[1] + at_once[2] == pytest.approx(rows.sum(axis=0, dtype=float), abs=1e-9)
+
+
+def test_a_constant_has_no_deviation_however_large():
+    spectral = np.full((1000, 7), 12345.678)
+    named = dict(zip(FUNCTIONAL_NAMES, run(spectral, np.zeros(0), np.zeros((0, 28))), strict=True))
+    assert named["mfcc1_sma3_amean"] == np.float32(12345.678)
+    assert named["mfcc1_sma3_stddevNorm"] == 0
 
 
 def test_a_triangle_rises_and_falls_at_its_slope():

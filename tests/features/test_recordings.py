@@ -12,13 +12,13 @@ from hypothesis.extra import numpy as npst
 
 from edge_emotion.errors import UsageError
 from edge_emotion.features.functionals import (
+    Recording,
+    TableRecording,
     compute_descriptors,
     compute_functionals,
-    descriptor_table,
-    whole_functionals,
 )
-from edge_emotion.features.lld import LowLevelStream
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
+from edge_emotion.features.rows import Rows
 
 RATE = 16_000
 MODES = ("compat", "corrected")
@@ -166,16 +166,38 @@ def test_any_input_never_gives_nan(samples, rate, mode):
 
 @given(st.lists(st.integers(0, 9000), max_size=8), st.sampled_from(MODES))
 @settings(max_examples=20, deadline=None)
-def test_any_split_is_one_push(cuts, mode):
+def test_any_split_is_one_push_and_reset_then_replay_the_same(cuts, mode):
     sound = bursts()
-    stream = LowLevelStream(RATE, mode=mode)
+    recording, table = Recording(RATE, mode), TableRecording(RATE, mode)
+    for described in (recording, table):
+        described.push(sound[:7777])
+        described.reset()
     bounds = np.clip(np.cumsum([0, *cuts, len(sound)]), 0, len(sound))
     for begin, end in itertools.pairwise(bounds):
-        stream.push(sound[begin:end])
-    stream.finish()
-    assert np.array_equal(whole_functionals(stream), compute_functionals(sound, RATE, mode))
-    table = descriptor_table(stream, len(sound) / RATE)
-    assert np.array_equal(table.values, compute_descriptors(sound, RATE, mode).values)
+        recording.push(sound[begin:end])
+        table.push(sound[begin:end])
+    assert np.array_equal(recording.finish(), compute_functionals(sound, RATE, mode))
+    found, expected = table.finish(), compute_descriptors(sound, RATE, mode)
+    assert np.array_equal(found.values, expected.values)
+    assert np.array_equal(found.end_s, expected.end_s)
+
+
+def test_the_recording_in_hand_says_how_much_is_voiced():
+    recording = Recording(RATE)
+    assert recording.voiced is None
+    recording.push(bursts())
+    assert 0.3 < recording.voiced < 0.7
+
+
+def test_a_long_recording_keeps_only_pitch_and_loudness():
+    recording = Recording(RATE)
+    for _ in range(20):
+        recording.push(bursts())
+    seconds = 20 * len(bursts()) / RATE
+    kept = [rows._block.nbytes for rows in (recording._loudness, recording._f0)]
+    assert sum(kept) <= 4 * 2 * 4 * 100 * seconds
+    held = [rows._block.nbytes for rows in vars(recording._stream).values() if isinstance(rows, Rows)]
+    assert sum(held) < 2_000_000
 
 
 def test_layouts_of_samples_that_mean_the_same_give_the_same():
