@@ -52,10 +52,13 @@ def open_backend(model: Path | bytes, execution: Execution | None = None) -> Bac
     ProviderError
         Where what was asked for is not there.
     """
-    execution = execution or Execution()
-    if isinstance(model, Path) and model.suffix == ".tflite":
-        return LiteRT(model.read_bytes(), execution)
-    return OnnxRuntime(model if isinstance(model, bytes) else model.read_bytes(), execution)
+    if isinstance(model, bytes):
+        return OnnxRuntime(model, execution)
+    adapter = LiteRT if model.suffix == ".tflite" else OnnxRuntime
+    try:
+        return adapter(model.read_bytes(), execution)
+    except BundleError as fault:
+        raise BundleError(f"{model}: {fault}") from None
 
 
 class OnnxRuntime:
@@ -76,7 +79,7 @@ class OnnxRuntime:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=names)
         except Exception as error:  # noqa: BLE001  onnxruntime raises a class for each of its status codes
-            raise BundleError(f"a model cannot be loaded by onnxruntime: {_first_line(error)}") from None
+            raise BundleError(f"the model cannot be loaded by onnxruntime: {_first_line(error)}") from None
         if self._session.get_providers()[0] != names[0]:
             # onnxruntime falls back by itself where a provider's libraries are missing.
             if execution.provider != "auto":
@@ -122,7 +125,7 @@ class LiteRT:
             self._interpreter = interpreter_class(model_content=model, num_threads=execution.threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise BundleError(f"a model cannot be loaded by {found}: {_first_line(error)}") from None
+            raise BundleError(f"the model cannot be loaded by {found}: {_first_line(error)}") from None
         self._inputs = self._details(self._interpreter.get_input_details(), "inputs")
         self._outputs = self._details(self._interpreter.get_output_details(), "outputs")
         self.description = f"{found}/cpu"

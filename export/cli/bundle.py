@@ -21,17 +21,20 @@ def bundle(
         None, "--id", help="Name of the bundle in every reading, such as kitchen-2."
     ),
 ) -> None:
-    """Pack a bundle: check its parts, write manifest.json with every file's SHA-256, open it as a device would.
+    """Pack a bundle: check its parts, write manifest.json with every file's SHA-256, run each model once.
 
     A bundle without a fusion part gets the default one.
     """
     from ..conversion.bundle import DEFAULT_FUSION, FRAGMENT, assemble, replace_part, write_part
+    from ..conversion.exercise import exercise
 
     if folder.is_dir() and not (folder / "fusion" / FRAGMENT).exists():
         write_part(folder, DEFAULT_FUSION, {})
     for source in part:
         replace_part(folder, source)
-    packed = assemble(folder, bundle_id).manifest
+    opened = assemble(folder, bundle_id)
+    exercise(opened)
+    packed = opened.manifest
     size = sum(entry.bytes for entry in packed.files.values())
     run.stdout.print(
         f"{packed.id}  sha256 {packed.sha256[:16]}  {len(packed.files)} files, {size / 1e6:.2f} MB"

@@ -61,9 +61,12 @@ def test_a_provider_that_does_not_start_is_refused(monkeypatch: pytest.MonkeyPat
         assert OnnxRuntime(regressor_graph(4, seed=1)).description == "onnxruntime/cpu"
 
 
-def test_what_is_no_model_is_a_bundle_error() -> None:
+def test_what_is_no_model_is_a_bundle_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be loaded"):
         open_backend(b"not a model")
+    (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    with pytest.raises(BundleError, match=r"broken\.onnx: the model cannot be loaded"):
+        open_backend(tmp_path / "broken.onnx")
 
 
 @pytest.mark.parametrize("package", ["ai-edge-litert", "tflite-runtime"])
