@@ -86,8 +86,9 @@ class LowLevelStream:
     sample_rate_hz
         8000 to 96000.
     mode
-        ``"compat"`` matches the reference set with its quirks, ``"corrected"`` computes what the paper describes; a value
-        that is missing there (formant, amplitude of an unvoiced frame) is 0 in both.
+        ``"compat"`` matches the reference set with its quirks. ``"corrected"`` computes what the paper describes: the
+        predictor itself and all bins up to 5.5 kHz for the formants, harmonics counted from the fundamental, and 0,
+        missing, where a formant or a harmonic was not found or the frame is unvoiced.
 
     Raises
     ------

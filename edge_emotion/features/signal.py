@@ -20,8 +20,8 @@ def mono(samples: NDArray[Any], *, channel: int | None = None) -> F32:
     Parameters
     ----------
     samples
-        ``int16`` of either byte order (divided by 32767, as the reference does), ``float32`` or ``float64``; shape ``(n,)``
-        or ``(n, channels)``. Neither contiguous nor writable memory is needed; it is never written to.
+        ``int16`` of either byte order (divided by 32767, as the reference does), ``float32`` or ``float64``; shape
+        ``(n,)`` or ``(n, channels)``. Neither contiguous nor writable memory is needed; it is never written to.
     channel
         The channel to take; by default the mean of all.
 

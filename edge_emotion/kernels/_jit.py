@@ -1,12 +1,14 @@
 """The one decorator of all kernels: how they are compiled, cached and counted.
 
-A kernel's annotations are its signature: `Vector32`, `Matrix64` ... for C-contiguous arrays, ``int``, ``float``, ``bool``,
-and plans, which are named tuples of those. So `compile_all` can build each kernel for exactly the types that it is called
-with, and nothing is left to compile later.
+A kernel's annotations are its signature: `Vector32`, `Matrix64` ... for C-contiguous arrays, ``int``, ``float``,
+``bool``, and plans, which are named tuples of those. So `compile_all` can build each kernel for exactly the types that
+it is called with, and nothing is left to compile later.
 
-Fast-math stays off: results must not depend on the machine's vector width. Machine code is cached beside the source or in
-``NUMBA_CACHE_DIR``; where neither can be written, kernels are compiled anew in each process and one warning says so.
+Fast-math stays off: results must not depend on the machine's vector width. Machine code is cached beside the source or
+in ``NUMBA_CACHE_DIR``; where neither can be written, kernels are compiled anew in each process and one warning says so.
 ``NUMBA_DISABLE_JIT=1`` leaves plain Python; ``NUMBA_BOUNDSCHECK=1`` checks each index (and leaves the cache alone).
+
+The cache knows when a kernel's own file has changed, not when another has: a `part` serves the kernels of its file.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class FormantPlan(NamedTuple):
 def formant_plan(fft_size: int, rate_hz: float, corrected: bool) -> FormantPlan:
     """Tables for one mode.
 
-    The reference keeps only the bins below 110 and looks at the first 20 ms of the padded buffer, in whose middle the frame
-    sits. Corrected: all bins up to 5.5 kHz, and the 20 ms where the frame is.
+    The reference keeps only the bins below 110 and looks at the first 20 ms of the padded buffer, in whose middle
+    the frame sits. Corrected: all bins up to 5.5 kHz, and the 20 ms where the frame is.
     """
     period = fft_size * RATE_HZ / rate_hz
     samples = round(RATE_HZ * 0.020)

@@ -34,8 +34,8 @@ def describe(
     """Describe each frame by its spectrum, the magnitude of its autocorrelation, its fundamental and its formants.
 
     In ``corrected`` mode "H1-H2" is the first partial less the second and "H1-A3" the first less the strongest near F3
-    (the reference takes the second for the first, the third for the second), the fundamental may be the strongest near a
-    formant, and what is missing is 0.
+    (the reference takes the second for the first, the third for the second), the fundamental may be the strongest near
+    a formant, and what is missing is 0.
     """
     peaks = np.empty((HARMONICS, 3))
     missing = 0.0 if corrected else _MISSING_DB

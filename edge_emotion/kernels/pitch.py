@@ -5,7 +5,6 @@ Section 3 of the descriptor specification; Hermes, J. Acoust. Soc. Am. 83(1), 19
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ class PitchPlan(NamedTuple):
     knot: Indices
     """For each point of the log axis the knot at its left."""
     blend: Matrix32
-    """(points, 4): weights of the knot's value and the next, and of the bend at both; the auditory weight is in them."""
+    """(points, 4): weights of the values of a knot and the next and of their bends, auditory weight included."""
     shift: Indices
     """Points between a fundamental and its h-th harmonic."""
     first_octave: float
@@ -139,8 +138,8 @@ def _enhance(magnitude: Vector32, near_peak: Vector32, enhanced: Vector32) -> No
 def _bend(spline: Vector32, system: Matrix32) -> None:
     """Second derivatives at the knots, in all lanes at once: down the system and up again.
 
-    A knot takes a row of ``spline``: its values, then its second derivatives. They lie in one array so that the compiler
-    can see that a row and the one before it are different memory.
+    A knot takes a row of ``spline``: its values, then its second derivatives. They lie in one array so that the
+    compiler can see that a row and the one before it are different memory.
     """
     knots = len(system)
     for k in range(1, knots - 1):

@@ -85,7 +85,7 @@ def _equal_loudness(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _slope_weights(bin_hz: float, low_hz: float, high_hz: float) -> NDArray[np.float64]:
-    """Least squares over the bins of a band; as in the reference, edge bins have shares and one bin too few is counted."""
+    """Least squares over a band's bins; as in the reference, edge bins have shares and one bin too few counts."""
     left, right = math.floor(low_hz / bin_hz), math.floor(high_hz / bin_hz)
     above = right if right * bin_hz == high_hz else right + 1
     weight = np.zeros(right + 1)

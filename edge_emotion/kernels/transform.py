@@ -1,10 +1,10 @@
 """Fourier transforms of frames, eight side by side.
 
-The transform is a radix-4 one in ``float32``. Each step does the same to eight frames that lie interleaved in memory, so
-that any machine's vector unit is full whatever the frame size: a row of a block holds the real parts of one bin of eight
-frames, then the imaginary parts. Rows lie in one array, at distances that the compiler knows: else it would have to guard
-each step against overlap. A real frame of n samples is transformed as n/2 complex
-numbers and unzipped (Cooley and Tukey, Math. Comp. 19, 1965; Cooley, Lewis and Welch, J. Sound Vib. 12, 1970).
+The transform is a radix-4 one in ``float32``. Each step does the same to eight frames that lie interleaved in memory,
+so that any machine's vector unit is full whatever the frame size: a row of a block holds the real parts of one bin of
+eight frames, then the imaginary parts. Rows lie in one array, at distances that the compiler knows: else it would have
+to guard each step against overlap. A real frame of n samples is transformed as n/2 complex numbers and unzipped (Cooley
+and Tukey, Math. Comp. 19, 1965; Cooley, Lewis and Welch, J. Sound Vib. 12, 1970).
 
 Sections 1 and 4 of the descriptor specification.
 """

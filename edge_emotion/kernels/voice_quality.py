@@ -132,7 +132,7 @@ def _shortest(period: float) -> int:
 
 @part
 def _longest(period: float) -> int:
-    return int(math.ceil((1.0 + _SPREAD) * period))
+    return math.ceil((1.0 + _SPREAD) * period)
 
 
 @part
@@ -176,7 +176,7 @@ def _compare(x: Vector32, shortest: int, longest: int, similarity: Vector64) -> 
 
 @part
 def _best(similarity: Vector64, lags: int) -> int:
-    """Index of the highest inner peak, the first of equals, -1 where there is none; the last lag but one is left out."""
+    """Index of the highest inner peak, the first of equals, -1 without any; the last lag but one is left out."""
     best = -1
     for i in range(1, lags - 2):
         if (
