@@ -51,7 +51,7 @@ def train_face(
     from ..training.face_data import vote_data
     from ..training.face_training import Compute
 
-    recipe = face_recipe.recipe(seed, epochs)
+    recipe = face_recipe.shipped_recipe(seed, epochs)
     compute = Compute.choose(device, threads)
     _make(out)
     with _progress() as progress:
@@ -139,7 +139,7 @@ def cross_validate_face(
     from ..training.face_training import Compute
 
     start = face_recipe.load_pretrained(pretrained)
-    recipe = face_recipe.recipe(seed)
+    recipe = face_recipe.shipped_recipe(seed)
     compute = Compute.choose(device, threads)
     with _progress() as progress:
         votes = vote_data(data)

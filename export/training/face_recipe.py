@@ -46,7 +46,7 @@ class FaceRecipe:
     folds: int = FOLDS
 
 
-def recipe(seed: int = 1, epochs: int | None = None) -> FaceRecipe:
+def shipped_recipe(seed: int = 1, epochs: int | None = None) -> FaceRecipe:
     """The shipped recipe, with another seed or number of epochs."""
     votes = FaceTrainingSettings(seed=seed)
     affect = AffectSettings(FineTuning(seed=seed), RegressorSettings(seed=seed))

@@ -50,7 +50,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     epochs = [row["epoch"] for row in history]
     left.plot(epochs, [row["loss"] for row in history], color="black")
-    left.set(xlabel="epoch", ylabel="cross entropy to the votes (augmented faces)")
+    left.set(xlabel="epoch", ylabel="cross entropy to the votes")
     for key, name in (
         ("direct", "as published"),
         ("crop", "aligned crops"),

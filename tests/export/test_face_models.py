@@ -61,7 +61,7 @@ def small(monkeypatch):
         ),
         folds=2,
     )
-    monkeypatch.setattr(face_recipe, "recipe", lambda seed=1, epochs=None: recipe)
+    monkeypatch.setattr(face_recipe, "shipped_recipe", lambda seed=1, epochs=None: recipe)
     # All cartoons are near duplicates of each other.
     monkeypatch.setattr(face_recipe, "near_duplicates", lambda faces: np.arange(len(faces)) // 2)
     monkeypatch.setattr(face_recipe, "YuNet", CentralFace)
