@@ -256,7 +256,7 @@ def not_finite() -> np.ndarray:
             "",
             True,
         ),
-        ("low.mov", lambda path: write_scene(path, rate=8000), [], "", True),
+        ("low.mov", lambda path: write_scene(path, rate=8000), [], "8000 Hz", True),
         ("high.mkv", lambda path: write_scene(path, rate=96_000), [], "", True),
         ("nan.wav", lambda path: float_wav(path, not_finite()), ["no_face"], "not finite", True),
     ],
