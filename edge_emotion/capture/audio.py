@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import av
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ _SYNC_S = 0.04
 """Time stamps that stray this far from the count of samples are believed: sound is missing or doubled."""
 _GAP_S = 60.0
 """Longer gaps are taken for faulty time stamps and not filled."""
+_PLANES = 8
 _CUT_S = 1.0  # sound that ends this much before its header says is cut off
 
 
@@ -147,6 +149,9 @@ def read_audio(path: Path | str, start_s: float = 0.0, duration_s: float | None 
 
 
 def _mono(frame: Any) -> F32:
+    if frame.format.is_planar and frame.layout.nb_channels >= _PLANES:
+        # From here on PyAV takes what follows the frame's eight pointers for further channels.
+        frame = av.AudioResampler(format=frame.format.packed.name).resample(frame)[0]
     samples: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T

@@ -323,6 +323,27 @@ def test_memory_does_not_grow_with_the_clip(tmp_path):
     assert peaks_mb[1] - peaks_mb[0] < 20
 
 
+@pytest.mark.parametrize("channels", [7, 8, 16])
+def test_any_number_of_planes(tmp_path, channels):
+    """Eight and more channels in planes of their own, as AAC 7.1 and Opus have them."""
+    path = tmp_path / "round.mkv"
+    layout = {7: "6.1", 8: "7.1", 16: "hexadecagonal"}[channels]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("wavpack", rate=16_000, layout=layout)
+        stream.format = "fltp"
+        for begin in range(0, 16_000, 1000):
+            tone = 0.4 * np.sin(2 * np.pi * 200 * np.arange(begin, begin + 1000) / 16_000)
+            packed = np.repeat(tone.astype(np.float32), channels)[None]
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
+            frame.sample_rate, frame.pts = 16_000, begin
+            frame = av.AudioResampler(format="fltp").resample(frame)[0]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    _, blocks, _ = replay(path)
+    heard = np.concatenate([block.samples for block in blocks])
+    assert heard == pytest.approx(0.4 * np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000), abs=1e-4)
+
+
 def test_narrow_sound_is_told(tmp_path):
     clip, blocks, _ = replay(write_clip(tmp_path / "call.wav", sound=click(8000, 0.1, 0.5), rate=8000))
     assert onset_s(blocks) == pytest.approx(0.1, abs=2e-3)
