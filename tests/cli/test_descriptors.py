@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 import wave
 
 import numpy as np
@@ -154,6 +156,35 @@ def test_a_picture_is_drawn(file, tmp_path):
 def test_what_cannot_be_done_is_refused_with_exit_code_2(file, arguments, word, capsys):
     assert descriptors(file, *arguments) == 2
     assert word in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "remedy"),
+    [("matplotlib", ["--plot", "x.png"], "[plot]"), ("pyarrow", ["--out", "x.parquet"], "[parquet]")],
+)
+def test_a_missing_extra_is_named_with_the_remedy(
+    file, tmp_path, monkeypatch, capsys, module, arguments, remedy
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert descriptors(file, *arguments) == 2
+    assert f"pip install 'edge-emotion{remedy}'" in capsys.readouterr().err
+    assert not list(tmp_path.glob("x.*"))
+
+
+def test_long_files_take_hardly_more_memory_than_short_ones(tmp_path):
+    """600 s take at most 10 MB more than 60 s; each in a process of its own."""
+    path = save(tmp_path / "long.wav", np.tile(np.concatenate([voice(4), np.zeros(RATE, np.int16)]), 120))
+    program = (
+        "import resource, sys; from edge_emotion.cli.describe import Request, describe_file;"
+        "assert describe_file(sys.argv[1], Request(duration_s=float(sys.argv[2]))).values is not None;"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    kilobytes = [
+        int(subprocess.run([sys.executable, "-c", program, path, s], capture_output=True, check=True).stdout)
+        for s in ("1", "60", "600")  # the first compiles what is not cached yet
+    ]
+    assert kilobytes[2] - kilobytes[1] < 10_000
 
 
 def test_a_rate_out_of_range_is_that_files_fault(tmp_path, capsys):
