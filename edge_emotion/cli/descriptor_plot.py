@@ -46,6 +46,9 @@ def picture(samples: F32, rate_hz: int, table: LldTable, title: str, start_s: fl
     semitones = column["F0semitoneFrom27.5Hz_sma3nz"]
     voiced = semitones > 0.0
     time_s = start_s + table.start_s
+    thickness = float(
+        np.clip(10.0 * rate_hz / len(samples), 0.5, 1.0)
+    )  # the longer the sound, the finer the pen
     figure = Figure(figsize=(12, 7.5), layout="constrained")
     wave, spectrum, loud = figure.subplots(3, 1, sharex=True, height_ratios=(1, 3, 1))
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
@@ -63,19 +66,19 @@ def picture(samples: F32, rate_hz: int, table: LldTable, title: str, start_s: fl
         hertz = column[f"F{k}frequency_sma3nz"]
         shown = voiced_there & (hertz > 0.0)
         centre_s = time_s[shown] + _ROW_S / 2
-        spectrum.scatter(centre_s, hertz[shown], s=5, color=color, linewidths=0, label=f"F{k}")
+        spectrum.scatter(centre_s, hertz[shown], s=5 * thickness, color=color, linewidths=0, label=f"F{k}")
     spectrum.set_ylabel("frequency (Hz)")
     pitch = spectrum.twinx()
     f0 = np.where(voiced, 27.5 * 2.0 ** (semitones / 12.0), np.nan)
-    pitch.plot(time_s + _PITCH_FRAME_S / 2, f0, color="white", linewidth=4.5)
-    pitch.plot(time_s + _PITCH_FRAME_S / 2, f0, color=_PITCH, linewidth=2.2, label="pitch")
-    pitch.set_ylim(0, max(500.0, 1.1 * np.nanmax(f0)) if voiced.any() else 500.0)
+    pitch.plot(time_s + _PITCH_FRAME_S / 2, f0, color="white", linewidth=4.5 * thickness)
+    pitch.plot(time_s + _PITCH_FRAME_S / 2, f0, color=_PITCH, linewidth=2.2 * thickness, label="pitch")
+    pitch.set_ylim(0, max(500.0, 1.2 * np.nanpercentile(f0, 98)) if voiced.any() else 500.0)
     pitch.set_ylabel("pitch (Hz)", color=_PITCH)
     pitch.tick_params(axis="y", colors=_PITCH)
     handles = [*spectrum.get_legend_handles_labels()[0], *pitch.get_legend_handles_labels()[0][-1:]]
     spectrum.legend(handles=handles, loc="upper right", ncols=4, fontsize=8, markerscale=2.5, framealpha=0.9)
 
-    loud.plot(time_s + _ROW_S / 2, column["Loudness_sma3"], color="0.15", linewidth=1.4)
+    loud.plot(time_s + _ROW_S / 2, column["Loudness_sma3"], color="0.15", linewidth=1.4 * thickness)
     loud.set_ylim(bottom=0.0)
     loud.set_ylabel("loudness")
     loud.set_xlabel("time (s)")
