@@ -148,7 +148,11 @@ class Track:
         while True:
             try:
                 packet = next(packets, None)
-            except (av.FFmpegError, OSError) as fault:
+            except (
+                av.FFmpegError,
+                OSError,
+                IndexError,
+            ) as fault:  # IndexError: a stream that the header did not name
                 self.warnings.append(
                     f"{NAMES[self.kind]}: reading stopped at {self._end_ns / 1e9:.1f} s ({reason(fault)})"
                 )
