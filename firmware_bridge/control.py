@@ -9,20 +9,25 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from edge_emotion.errors import EdgeEmotionError
+from edge_emotion.pipeline.calibration import Baseline
 from edge_emotion.reading_json import encode
-from firmware_bridge import config_file, homeassistant
+from firmware_bridge import calibration, config_file, homeassistant
+from firmware_bridge.calibration import Learner
 from firmware_bridge.commands import Command, CommandError, parse, response
+from firmware_bridge.engine import Loaded
 from firmware_bridge.indicator import IndicatorError
-from firmware_bridge.messages import VERBS
+from firmware_bridge.messages import VERBS, Calibrate
 from firmware_bridge.parts import Parts
 from firmware_bridge.settings import Settings
 
 log = logging.getLogger(__name__)
 
 WAITING = 16
+ENGINE_S = 3.0
+T = TypeVar("T")
 IDENTIFY_S = 3.0
 REDISCOVER_S = (2.0, 5.0)
 
@@ -43,6 +48,7 @@ class Control:
         self._waiting: queue.Queue[tuple[str, bytes, bool]] = queue.Queue(WAITING)
         self._announce_s: float | None = None
         self._identify_until_s = 0.0
+        self._learning: tuple[Command, Baseline | None] | None = None
         self._verbs: dict[str, Callable[[Parts, Command], dict[str, Any]]] = {
             "pause": self._pause,
             "resume": self._resume,
@@ -87,14 +93,23 @@ class Control:
         if self._announce_s is not None and time.monotonic() >= self._announce_s:
             self._announce_s = None
             self._send_announcement(parts)
+        self._watch_learning(parts)
         self._blink(parts)
 
     def _obey(self, parts: Parts, verb: str, body: bytes, retained: bool) -> None:
-        mark = error = result = None
         try:
             command = parse(verb, body, retained=retained)
-            mark = command.id
-            result = self._verbs[command.verb](parts, command)
+        except CommandError as error:
+            refusal = error
+            self._tell(parts, verb, None, lambda: _refuse(refusal))
+        else:
+            self._tell(parts, verb, command.id, lambda: self._verbs[command.verb](parts, command))
+
+    def _tell(self, parts: Parts, verb: str, mark: str | None, work: Callable[[], dict[str, Any]]) -> None:
+        """Do ``work`` and answer with its result, or with why it was refused."""
+        error = result = None
+        try:
+            result = work()
             log.info("command %s: %s", verb, result)
         except EdgeEmotionError as fault:
             error = str(fault)
@@ -130,7 +145,54 @@ class Control:
         return {"device": self._settings.device, "indicator": self._settings.indicator.kind}
 
     def _calibrate(self, parts: Parts, command: Command) -> dict[str, Any]:
-        raise CommandError("calibration.enabled is false")
+        """Answered twice: when learning begins, and when it has ended."""
+        wanted, settings = command.arguments, self._settings.calibration
+        assert isinstance(wanted, Calibrate)
+        if not settings.enabled:
+            raise CommandError("calibration.enabled is false")
+        if wanted.reset:
+            return self._ask_engine(
+                parts, lambda learner: calibration.reset(learner, settings.file, parts.faults)
+            )
+        duration_s = wanted.duration_s or settings.duration_s
+        before = self._ask_engine(parts, lambda learner: learner.baseline)
+        result = self._ask_engine(
+            parts, lambda learner: calibration.start(learner, duration_s, settings.file, store=wanted.store)
+        )
+        self._learning = (command, before)
+        return result
+
+    def _ask_engine(self, parts: Parts, work: Callable[[Learner], T]) -> T:
+        def with_learner(loaded: Loaded) -> T:
+            if loaded.learner is None:
+                raise CommandError("this pipeline cannot be calibrated")
+            return work(loaded.learner)
+
+        try:
+            return parts.engine.call(with_learner).result(ENGINE_S)
+        except TimeoutError:
+            raise CommandError("the inference does not answer") from None
+
+    def _watch_learning(self, parts: Parts) -> None:
+        if self._learning is None:
+            return
+        command, before = self._learning
+        if self._ask_engine(parts, lambda learner: learner.learning):
+            return
+        self._learning = None
+        wanted, settings = command.arguments, self._settings.calibration
+        assert isinstance(wanted, Calibrate)
+        self._tell(
+            parts,
+            command.verb,
+            command.id,
+            lambda: self._ask_engine(
+                parts,
+                lambda learner: calibration.finish(
+                    learner, before, settings.file, parts.faults, store=wanted.store
+                ),
+            ),
+        )
 
     def _blink(self, parts: Parts) -> None:
         if not self._identify_until_s:
@@ -149,3 +211,7 @@ class Control:
         # an empty retained message takes the announcement back
         body = encode(announcement) if self._settings.mqtt.discovery else b""
         parts.connection.retain(homeassistant.topic(self._settings), body, absolute=True)
+
+
+def _refuse(error: CommandError) -> NoReturn:
+    raise error

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from edge_emotion.config import Execution
 from edge_emotion.errors import BundleError, EdgeEmotionError
 from edge_emotion.types import AudioBlock, Reading, VideoFrame
+from firmware_bridge.calibration import Learner
 from firmware_bridge.faults import Faults
 from firmware_bridge.inbox import Inbox
 from firmware_bridge.progress import Stage
@@ -23,6 +26,7 @@ from firmware_bridge.settings import Settings
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.25
+T = TypeVar("T")
 
 
 class Pipeline(Protocol):
@@ -53,6 +57,8 @@ class Loaded:
     pipeline: Pipeline
     model_id: str
     sha256: str | None
+    learner: Learner | None = None
+    """Of the personal baseline; None where there is no such thing."""
 
 
 OnSpan = Callable[[str, int, int], None]
@@ -69,9 +75,15 @@ def open_pipeline(settings: Settings, bundle: Path | None, timings: OnSpan | Non
     opened = open_bundle(bundle)
     execution = Execution(provider=settings.provider)
     spans = Spans(timings, time.perf_counter_ns) if timings else None
-    pipeline = EmotionPipeline(opened, rate_hz=settings.rate_hz, execution=execution, spans=spans)
+    pipeline = EmotionPipeline(
+        opened,
+        rate_hz=settings.rate_hz,
+        execution=execution,
+        spans=spans,
+        expects_baseline=settings.calibration.enabled,
+    )
     compile_all()
-    return Loaded(pipeline, opened.manifest.id, opened.manifest.sha256)
+    return Loaded(pipeline, opened.manifest.id, opened.manifest.sha256, pipeline.calibration)
 
 
 def open_best(
@@ -165,7 +177,7 @@ class Engine:
         self._on_ready = on_ready
         self._on_reading = on_reading
         self._closing = threading.Event()
-        self._reset = threading.Event()
+        self._calls: queue.SimpleQueue[tuple[Callable[[Loaded], Any], Future[Any]]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self.polls = 0
         self.busy_s = 0.0
@@ -174,9 +186,15 @@ class Engine:
         """Begin to load."""
         self._thread.start()
 
+    def call(self, work: Callable[[Loaded], T]) -> Future[T]:
+        """Have ``work`` done in the engine's thread, between two steps."""
+        future: Future[T] = Future()
+        self._calls.put((work, future))
+        return future
+
     def reset(self) -> None:
         """Begin anew before the next input: after a pause."""
-        self._reset.set()
+        self.call(lambda loaded: loaded.pipeline.reset())
 
     def close(self, timeout_s: float = 5.0) -> None:
         """End the thread; a stuck one is left behind after ``timeout_s``."""
@@ -188,19 +206,18 @@ class Engine:
         loaded = self._load()
         if not self._closing.is_set():
             self._on_ready(loaded)
-            self._infer(loaded.pipeline)
+            self._infer(loaded)
 
-    def _infer(self, pipeline: Pipeline) -> None:
+    def _infer(self, loaded: Loaded) -> None:
+        pipeline = loaded.pipeline
         while not self._closing.is_set():
             self._stage.mark()
             due_ns = pipeline.next_due_ns
             wait_s = IDLE_S if due_ns is None else min(IDLE_S, (due_ns - time.monotonic_ns()) / 1e9)
             items = self._inbox.take(max(wait_s, 0.0))
-            if self._reset.is_set():
-                self._reset.clear()
-                pipeline.reset()
-                self._inbox.clear()
-                continue
+            if not self._calls.empty():
+                self._answer_calls(loaded)
+                continue  # a reset may have been among them: what was taken before is of the past
             began = time.perf_counter()
             for item in items:
                 pipeline.push(item)
@@ -209,3 +226,12 @@ class Engine:
             if reading is not None:
                 self.polls += 1
                 self._on_reading(reading, time.monotonic_ns())
+
+    def _answer_calls(self, loaded: Loaded) -> None:
+        """Do what was asked for by `call`."""
+        while not self._calls.empty():
+            work, future = self._calls.get()
+            try:
+                future.set_result(work(loaded))
+            except EdgeEmotionError as error:
+                future.set_exception(error)

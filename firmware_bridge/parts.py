@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from edge_emotion.reading_json import Origin
-from firmware_bridge import folders, machine
+from firmware_bridge import calibration, folders, machine
 from firmware_bridge.engine import Engine, Loaded, OpenPipeline, open_best, open_pipeline
 from firmware_bridge.faults import Faults
 from firmware_bridge.history import AT_RISK_S, History
@@ -98,7 +98,6 @@ def assemble(
         outputs = _outputs(settings, connection, history, link)
     reporter = Reporter(settings, boot, outputs, faults, previous)
     reporter.clock = machine.clock()
-    reporter.uncalibrated = settings.calibration.enabled
     inference = progress.stage("inference", LOAD_BUDGET_S)
     timings = Timings()
 
@@ -106,6 +105,8 @@ def assemble(
         reporter.origin = Origin(settings.device, boot, loaded.model_id, loaded.sha256)
         inference.mark()
         inference.budget_s = INFERENCE_BUDGET_S
+        if loaded.learner is not None and settings.calibration.enabled:
+            calibration.load(loaded.learner, settings.calibration.file, faults)
         faults.start()
         hooks.ready()
 

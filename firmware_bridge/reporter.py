@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from edge_emotion import __version__
 from edge_emotion.reading_json import Clock, Origin, encode, reading_message
@@ -15,6 +15,8 @@ from firmware_bridge import payload
 from firmware_bridge.faults import Faults
 from firmware_bridge.outputs import Output
 from firmware_bridge.settings import Settings
+
+_ORDER = get_args(QualityFlag)
 
 
 class Reporter:
@@ -39,7 +41,6 @@ class Reporter:
         self.clock: Clock = "unsynced"
         self.seq = 0
         self.newest_age_ms: float | None = None
-        self.uncalibrated = False
         self._outputs = outputs
         self._faults = faults
         self._previous_run = previous_run
@@ -56,9 +57,9 @@ class Reporter:
         seq = self.seq
         # wall time enters here only: a step of the wall clock moves `ts` and nothing else
         ts = payload.timestamp(time.time_ns() - (now_ns - reading.time_ns))
-        flags = self._flags()
         for each in (*reading.others, reading):
-            numbered = replace(each, seq=seq, quality=(*each.quality, *flags), others=())
+            flags = [*each.quality, "clock_unsynced"] if self.clock == "unsynced" else each.quality
+            numbered = replace(each, seq=seq, quality=tuple(sorted(flags, key=_ORDER.index)), others=())
             body = encode(reading_message(numbered, self.origin, ts=ts, clock=self.clock))
             for output in self._outputs:
                 output.reading(numbered, body)
@@ -68,10 +69,6 @@ class Reporter:
         if self._history_is_due(reading.time_ns):
             for output in self._outputs:
                 output.history(body, now_ns)
-
-    def _flags(self) -> tuple[QualityFlag, ...]:
-        unsynced: tuple[QualityFlag, ...] = ("clock_unsynced",) if self.clock == "unsynced" else ()
-        return (*unsynced, "uncalibrated") if self.uncalibrated else unsynced
 
     def _history_is_due(self, time_ns: int) -> bool:
         rate_hz = self.settings.history.rate_hz
