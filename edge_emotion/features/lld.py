@@ -122,13 +122,14 @@ class LowLevelStream:
         self._long = Rows(len(LONG))
         self._magnitude = Rows(self._far.bins, 2 * (_BATCH + MOST_WAITED))
         self._rms = Rows()
+        self._buffers = (self._samples, self._short, self._long, self._magnitude, self._rms)
         self._before = np.zeros((_BATCH + 1, self._near.bins), np.float32)
         self.reset()
 
     def reset(self) -> None:
         """As just constructed."""
-        for rows in (self._samples, self._short, self._long, self._magnitude, self._rms):
-            rows.reset()
+        for buffer in self._buffers:
+            buffer.reset()
         self._resonances = formants.new_formant_state()
         self._trellis = trellis.new_trellis()
         self._periods = voice_quality.new_periods()

@@ -90,8 +90,10 @@ def _numba_type(hint: Any) -> types.Type:
     if typing.get_origin(hint) is Annotated:
         return typing.cast(types.Type, hint.__metadata__[0])
     if isinstance(hint, type) and issubclass(hint, tuple):
-        fields = typing.get_type_hints(hint, include_extras=True)
-        return types.NamedTuple([_numba_type(field) for field in fields.values()], hint)
+        fields = [_numba_type(field) for field in typing.get_type_hints(hint, include_extras=True).values()]
+        if len(set(fields)) == 1:
+            return types.NamedUniTuple(fields[0], len(fields), hint)
+        return types.NamedTuple(fields, hint)
     raise TypeError(f"a kernel cannot take {hint!r}")
 
 

@@ -1,0 +1,95 @@
+"""Compilation: types from annotations, the cache and its absence, no compilation after the first use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+
+from edge_emotion.kernels import _jit
+from edge_emotion.kernels.voice_quality import PeriodPlan
+
+pytestmark = pytest.mark.kernels
+
+START = """
+import logging, sys
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+import numpy as np
+from edge_emotion.kernels import trellis
+from edge_emotion.kernels._jit import compilations, compile_all
+"""
+FLUSH = (
+    START
+    + """
+trellis.flush(trellis.new_trellis(), np.zeros(40, np.float32))
+print(compilations())
+"""
+)
+READ = (
+    START
+    + """
+from edge_emotion.features.lld import LowLevelStream
+compiled = sum(compile_all().values())
+stream = LowLevelStream(16000)
+stream.push(np.sin(np.arange(4000, dtype=np.float32) / 20))
+stream.finish()
+print(compiled, compilations() - compiled)
+"""
+)
+
+
+def use(script: str, cache: Path | str, **environment: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": ""}
+        | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_signatures_are_read_from_annotations():
+    def take(a: _jit.Matrix32, n: int, x: float, flag: bool, plan: PeriodPlan) -> None: ...
+
+    a, n, x, flag, plan = _jit.signature(take)
+    assert a == numba.types.Array(numba.float32, 2, "C")
+    assert (n, x, flag) == (numba.int64, numba.float64, numba.boolean)
+    assert plan.instance_class is PeriodPlan
+
+    def wrong(a: str) -> None: ...
+
+    with pytest.raises(TypeError, match="str"):
+        _jit.signature(wrong)
+
+
+@pytest.mark.slow
+def test_warm_up_leaves_nothing_to_compile(tmp_path):
+    compiled, late = use(READ, tmp_path)[-1].split()
+    assert int(compiled) > 10
+    assert late == "0"
+    assert use(READ, tmp_path)[-1] == "0 0"
+
+
+@pytest.mark.slow
+def test_a_damaged_cache_costs_time_only(tmp_path):
+    assert use(FLUSH, tmp_path) == ["1"]
+    assert use(FLUSH, tmp_path) == ["0"]
+    for file in tmp_path.rglob("*.nbc"):
+        file.write_bytes(b"damaged")
+    told, compiled = use(FLUSH, tmp_path)
+    assert "set NUMBA_CACHE_DIR" in told
+    assert compiled == "1"
+
+
+@pytest.mark.slow
+def test_without_a_cache_one_line_says_so_and_results_come():
+    # Only the user's folder may be used, and there is none: as where nothing can be written.
+    told, compiled = use(FLUSH, "", NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator")
+    assert "set NUMBA_CACHE_DIR" in told
+    assert compiled == "1"
