@@ -140,3 +140,35 @@ def observe():
     yield begin
     for observer in observers:
         observer.close()
+
+
+class SlowLine:
+    """A way to the broker that lets everything through at first, then one byte a second towards it."""
+
+    def __init__(self, port):
+        self.slow = False
+        self.port_behind = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                far = socket.create_connection(("127.0.0.1", self.port_behind))
+                threading.Thread(target=self._pass, args=(near, far, True), daemon=True).start()
+                threading.Thread(target=self._pass, args=(far, near, False), daemon=True).start()
+
+    def _pass(self, source, target, towards_broker):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 if self.slow and towards_broker else 4096):
+                target.sendall(data)
+                if self.slow and towards_broker:
+                    time.sleep(1)
+        for line in (source, target):
+            line.close()
+
+    def close(self):
+        self.listener.close()

@@ -9,7 +9,7 @@ import tracemalloc
 
 import paho.mqtt.client as paho
 import pytest
-from broker import free_port, until
+from broker import SlowLine, free_port, until
 from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware_bridge.backoff import Backoff
@@ -327,3 +327,24 @@ def test_the_client_id_is_stable_short_and_per_instance():
     assert client_id("main") == client_id("main")
     assert client_id("main") != client_id("other")
     assert len(client_id("main").encode()) == 23
+
+
+def test_a_slow_broker_is_a_fault_and_memory_stays_bounded(broker, connect):
+    line = SlowLine(broker.port)
+    connection, history = connect(line.port, keepalive_s=60)
+    until(lambda: connection.connected)
+    line.slow = True
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    history.push(reading(1), time.monotonic_ns())
+    # more than the kernel's buffers hold
+    for _ in range(20_000):
+        connection.publish("reading", bytes(700))
+    connection.kick()
+    until(lambda: connection.fault == "mqtt_unresponsive", 15)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert connection.counts.dropped["live"] > 1000
+    assert grown < 300_000
+    assert history.waiting == 1
+    line.close()
