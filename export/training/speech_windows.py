@@ -11,18 +11,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_emotion import kernels
 from edge_emotion.config import Execution
 from edge_emotion.errors import InputError
 from edge_emotion.features import functionals, lld, rows, signal, signal_quality, window
 from edge_emotion.features.signal_quality import SignalQuality
 from edge_emotion.features.window import DescriptorWindow
-from edge_emotion.kernels import descriptor_rows, formants, harmonics, pitch, spectrum, voice_quality
-from edge_emotion.kernels import functionals as functional_kernels
 from edge_emotion.model.backend import open_backend
 from edge_emotion.model.voice_activity import SileroVoiceActivity
 from edge_emotion.types import F32
@@ -41,11 +39,12 @@ COPY_SNR_DB = (None, 20.0, 10.0, 5.0)
 """Of an utterance's training copies, beside the sound as it is; the first has another gain, and perhaps a room,
 only."""
 
-DESCRIPTOR_CODE: tuple[ModuleType, ...] = (
-    *(lld, functionals, window, rows, signal, signal_quality),
-    *(spectrum, pitch, voice_quality, harmonics, formants, descriptor_rows, functional_kernels),
+DESCRIPTOR_CODE = (
+    *(Path(str(module.__file__)) for module in (lld, rows, signal, functionals, window, signal_quality)),
+    *sorted(Path(kernels.__path__[0]).glob("*.py")),
 )
-"""What the values hang on."""
+_CODE = hashlib.sha256(b"".join(file.read_bytes() for file in DESCRIPTOR_CODE))
+"""As it was imported: a change of the descriptors empties the cache."""
 
 ClipWindows = tuple[F32, F32, NDArray[np.bool_]]
 """Features (windows, 88), facts (windows, 5), and whether the window is full or all there is."""
@@ -99,7 +98,9 @@ class WindowReader:
         self._descriptors = DescriptorWindow(RATE_HZ, (window_s,), hop_s=3600.0)
         network = open_backend(fetch("silero_vad.onnx"), Execution(provider="cpu"))
         self._quality = SignalQuality(SileroVoiceActivity(network), window_s=window_s)
-        self._folder = cache_folder() / "speech_windows" / _code_digest(window_s)
+        settings = f"{_CODE.hexdigest()} {window_s} {HOP_S} {SHORTEST_S}"
+        version = hashlib.sha256(settings.encode()).hexdigest()[:12]
+        self._folder = cache_folder() / "speech_windows" / version
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def read(self, samples: F32) -> ClipWindows:
@@ -209,11 +210,3 @@ def _audio(recording: Recording) -> Path:
     if recording.audio is None:
         raise InputError(f"{recording.name}: has no sound")
     return recording.audio
-
-
-def _code_digest(window_s: float) -> str:
-    """Digest of the code that the cached values come from: a change of the descriptors empties the cache."""
-    digest = hashlib.sha256(f"{window_s} {HOP_S} {SHORTEST_S}".encode())
-    for module in DESCRIPTOR_CODE:
-        digest.update(Path(module.__file__ or "").read_bytes())
-    return digest.hexdigest()[:12]
