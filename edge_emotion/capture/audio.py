@@ -50,7 +50,9 @@ class AudioFile:
         self._start_s = start_s
         self._end_s = None if duration_s is None else start_s + duration_s
         self._track = Track(self.path, "audio", start_s)
-        self.warnings = self._track.warnings
+        self._gaps: list[tuple[int, int]] = []
+        self._jumps = self._not_finite = 0
+        self._cut: list[str] = []
         self._frames = iter(self._track)
         self._first = next(self._frames, None)
         if self._first is None:
@@ -71,6 +73,22 @@ class AudioFile:
     def close(self) -> None:
         """Let go of the file."""
         self._track.close()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is amiss so far, one line each."""
+        told = self._track.warnings + self._cut
+        if self._gaps:
+            total, first = sum(gap for gap, _ in self._gaps), self._gaps[0][1]
+            seconds, start_s = total / self.sample_rate_hz, first / self.sample_rate_hz
+            told.append(
+                f"sound: {seconds:.2f} s are missing in {len(self._gaps)} places from {start_s:.1f} s on"
+            )
+        if self._jumps:
+            told.append(f"sound: {self._jumps} jumps of its time stamps are ignored")
+        if self._not_finite:
+            told.append(f"sound: {self._not_finite} samples were not finite and count as silence")
+        return told
 
     def __iter__(self) -> Iterator[F32]:
         """Blocks of about a second, ``float32 (n,)``, the mean of all channels, full scale [-1, 1]."""
@@ -96,25 +114,25 @@ class AudioFile:
                 yield AudioBlock(part, rate, max(start, position) * 1_000_000_000 // rate)
         declared_s = self._track.declared_end_s
         if declared_s is not None and self._track.end_s < declared_s - _CUT_S:
-            self.warnings.append(f"sound: cut off at {self._track.end_s:.1f} s of {declared_s:.1f} s")
+            self._cut.append(f"sound: cut off at {self._track.end_s:.1f} s of {declared_s:.1f} s")
 
     def _contiguous(self) -> Iterator[tuple[int, F32]]:
         """Samples and the place of their first, counted from time zero; gaps are filled, what is doubled is dropped."""
         rate = self.sample_rate_hz
         counted: int | None = None
-        fault = not_finite = 0
+        fault = 0
         for time_ns, frame in self._decoded():
             samples, bad = _finite(self._at_rate(frame))
-            not_finite += bad
+            self._not_finite += bad
             stamped = time_ns * rate // 1_000_000_000 - fault
             if counted is None:
                 counted = stamped
             gap = stamped - counted
             if gap > _GAP_S * rate or gap < -_GAP_S * rate:
-                self.warnings.append(f"sound: a jump of time stamps at {counted / rate:.1f} s is ignored")
+                self._jumps += 1
                 fault += gap
             elif gap > _SYNC_S * rate:
-                self.warnings.append(f"sound: {gap / rate:.2f} s are missing at {counted / rate:.1f} s")
+                self._gaps.append((gap, counted))
                 for size in _pieces(gap, rate):
                     yield counted, np.zeros(size, np.float32)
                     counted += size
@@ -123,8 +141,6 @@ class AudioFile:
             if len(samples):
                 yield counted, samples
                 counted += len(samples)
-        if not_finite:
-            self.warnings.append(f"sound: {not_finite} samples were not finite and count as silence")
 
     def _decoded(self) -> Iterator[tuple[int, Any]]:
         first, self._first = self._first, None

@@ -63,8 +63,6 @@ class ClipSource:
     ----------
     has_audio, has_video
         Whether the file has sound and moving pictures that can be decoded.
-    warnings
-        What is amiss in the file, one line each; complete after the last item.
     duration_s
         Length of the whole file as its header has it; ``None`` where it is not known.
     """
@@ -74,7 +72,7 @@ class ClipSource:
             raise UsageError(f"{path}: a part of the clip begins at 0 s or later and lasts longer than 0 s")
         self.path = path
         self.sample_rate_hz = sample_rate_hz
-        self.warnings: list[str] = []
+        self._notes: list[str] = []
         self._start_ns = round(start_s * 1e9)
         self._end_ns = None if duration_s is None else round((start_s + duration_s) * 1e9)
         self._video = Track(path, "video", start_s)
@@ -85,13 +83,13 @@ class ClipSource:
             if not self._video.present:
                 self.close()
                 raise InputError(f"{path}: neither sound nor picture in it") from None
-            self.warnings.append("there is no sound in it")
+            self._notes.append("there is no sound in it")
         if self._audio is not None and self._audio.sample_rate_hz < sample_rate_hz:
-            self.warnings.append(
+            self._notes.append(
                 f"sound: at {self._audio.sample_rate_hz} Hz it lacks the upper part of the voice"
             )
         if not self._video.present:
-            self.warnings.append("there is no moving picture in it")
+            self._notes.append("there is no moving picture in it")
         self.has_audio = self._audio is not None
         self.has_video = self._video.present
         self.duration_s = self._video.duration_s
@@ -110,6 +108,11 @@ class ClipSource:
         if self._audio is not None:
             self._audio.close()
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is amiss in the file as far as it was read, one line each."""
+        return self._notes + self._video.warnings + (self._audio.warnings if self._audio else [])
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file: what readings of the same clip have in common."""
@@ -124,9 +127,7 @@ class ClipSource:
             yield item
         declared_s = self._video.file_end_s
         if self._end_ns is None and declared_s is not None and end_ns / 1e9 < declared_s - _CUT_S:
-            self.warnings.append(f"cut off at {end_ns / 1e9:.1f} s of {declared_s:.1f} s")
-        self.warnings += self._video.warnings
-        self.warnings += self._audio.warnings if self._audio is not None else []
+            self._notes.append(f"cut off at {end_ns / 1e9:.1f} s of {declared_s:.1f} s")
 
     def _merged(self) -> Iterator[AudioBlock | VideoFrame]:
         sources: list[Iterator[AudioBlock | VideoFrame]] = [self._sound(), self._pictures()]
@@ -155,7 +156,7 @@ class ClipSource:
                 last_ns = time_ns
                 yield VideoFrame(_upright(frame, reformatter), time_ns)
         if self._video.present and last_ns < 0:
-            self.warnings.append("picture: nothing of it can be decoded")
+            self._notes.append("picture: nothing of it can be decoded")
 
 
 def _rebuilt(blocks: Iterable[AudioBlock], resampler: Resampler) -> Iterator[F32]:

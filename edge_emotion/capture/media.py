@@ -48,7 +48,8 @@ class Track:
 
     def __init__(self, path: Path, kind: Kind, start_s: float = 0.0) -> None:
         self.kind = kind
-        self.warnings: list[str] = []
+        self._notes: list[str] = []
+        self._damaged = 0
         self._container = open_media(path)
         self._stream: Any = self._choose()
         # In other formats the clock starts anywhere, or where the encoder's padding ends.
@@ -75,6 +76,12 @@ class Track:
         self._container.close()
 
     @property
+    def warnings(self) -> list[str]:
+        """What is amiss so far, one line each."""
+        damage = [f"{NAMES[self.kind]}: damaged in {self._damaged} places"] if self._damaged else []
+        return self._notes + damage
+
+    @property
     def present(self) -> bool:
         """Whether there is a stream of this kind that can be decoded."""
         return self._stream is not None
@@ -92,21 +99,18 @@ class Track:
             # A file without an index is decoded from its beginning.
             with suppress(av.FFmpegError):
                 self._container.seek(int((self._start_s - SEEK_MARGIN_S) * 1e6))
-        damaged = 0
         for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.FFmpegError:
-                damaged += 1
+                self._damaged += 1
                 continue
-            damaged += packet.is_corrupt
+            self._damaged += packet.is_corrupt
             for frame in frames:
-                damaged += frame.is_corrupt
+                self._damaged += frame.is_corrupt
                 time_ns = self._time_ns(frame)
                 self._end_ns = time_ns + self._length_ns(frame)
                 yield time_ns, frame
-        if damaged:
-            self.warnings.append(f"{NAMES[self.kind]}: damaged in {damaged} places")
 
     @property
     def end_s(self) -> float:
@@ -136,10 +140,10 @@ class Track:
             if not s.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
         ]
         if len(moving) < len(streams):
-            self.warnings.append("picture: still cover art is ignored")
+            self._notes.append("picture: still cover art is ignored")
         usable = [s for s in moving if s.codec_context is not None]
         if moving and not usable:
-            self.warnings.append(f"{NAMES[self.kind]}: its codec is not known here")
+            self._notes.append(f"{NAMES[self.kind]}: its codec is not known here")
         best = self._container.streams.best(self.kind)
         return best if best in usable else next(iter(usable), None)
 
@@ -153,7 +157,7 @@ class Track:
                 OSError,
                 IndexError,
             ) as fault:  # IndexError: a stream that the header did not name
-                self.warnings.append(
+                self._notes.append(
                     f"{NAMES[self.kind]}: reading stopped at {self._end_ns / 1e9:.1f} s ({reason(fault)})"
                 )
                 return
@@ -193,4 +197,8 @@ def open_media(path: Path) -> InputContainer:
 
 def reason(fault: Exception) -> str:
     """Why PyAV or the system refused, in a few words."""
-    return getattr(fault, "strerror", None) or str(fault)
+    return (
+        "an unexpected stream"
+        if isinstance(fault, IndexError)
+        else getattr(fault, "strerror", None) or str(fault)
+    )
