@@ -33,8 +33,10 @@ NOTES = (
     "Three convolutional and two fully connected layers, trained on FER+ vote distributions (as published and as "
     "aligned crops), fine-tuned on rated faces with FER+ votes and pseudo-labels beside; support vector regressors on "
     "its last hidden layer. The rated faces are generated pictures of few kinds of people, most of them young and of "
-    "East Asian looks; FER+ leaves fear, disgust and contempt with under 3 % of the images. Expressed emotion is "
-    "estimated, not what anyone feels. Contempt has no rated face; its pseudo-label is the mean of neutral and disgust."
+    "East Asian looks, and sigma was fitted on them: on real cameras expect larger errors. FER+ leaves fear, disgust "
+    "and contempt with under 3 % of the images, and the votes output hardly ever names the last two. Contempt has no "
+    "rated face; its pseudo-label is the mean of neutral and disgust. Expressed emotion is estimated, not what anyone "
+    "feels."
 )
 
 

@@ -133,7 +133,7 @@ def fit(
     network = fine_tune(start, known, voted, settings.fine_tuning, compute, on_step)
     encoder = face_onnx(network)
     width = network.settings.features
-    rows = sightings.of(items)
+    rows = sightings.trained(items)
     features = encode(encoder, width, sightings.crops[rows]).features
     truth = rated.affect[sightings.item[rows]]
     faces = default_rng(settings.regressor.seed).permutation(len(voted.views))

@@ -89,7 +89,12 @@ def draw_out_of_fold(found: OutOfFold, path: Path) -> None:
     """Out-of-fold prediction against rating, clean and spoiled."""
     plt = _matplotlib()
     figure, axes = plt.subplots(
-        2, len(CONDITIONS), figsize=(11, 5.6), sharex=True, sharey=True, layout="constrained"
+        2,
+        len(CONDITIONS),
+        figsize=(2.8 * len(CONDITIONS), 5.6),
+        sharex=True,
+        sharey=True,
+        layout="constrained",
     )
     jitter = np.random.default_rng(0).uniform(-0.03, 0.03, found.truth.shape)
     for column, condition in enumerate(CONDITIONS):

@@ -53,9 +53,23 @@ def _blurred(picture: U8, rng: Generator) -> U8:
 def _dark(picture: U8, rng: Generator) -> U8:
     """4 to 40 per cent of the light, with a sensor's noise."""
     gain, deviation = np.exp(rng.uniform(np.log(0.04), np.log(0.4))), rng.uniform(1, 5)
+    return _in_the_dark(picture, rng, gain, deviation)
+
+
+def _in_the_dark(picture: U8, rng: Generator, gain: float, deviation: float) -> U8:
     shown = frame(picture)
     noise = rng.standard_normal(shown.shape, np.float32) * np.float32(deviation)
     return np.clip(np.rint(shown * np.float32(gain) + noise), 0, 255).astype(np.uint8)
+
+
+def _faint(picture: U8, rng: Generator) -> U8:
+    """5 to 20 per cent of the light with strong noise: worse than anything trained on."""
+    return _in_the_dark(picture, rng, np.exp(rng.uniform(np.log(0.05), np.log(0.2))), rng.uniform(5, 10))
+
+
+def _smeared(picture: U8, rng: Generator) -> U8:
+    """Blurred by a sigma of 3 to 6 per cent of the side: worse than anything trained on."""
+    return cv2.GaussianBlur(frame(picture), (0, 0), PICTURE_PX * rng.uniform(0.03, 0.06))
 
 
 CONDITIONS: dict[str, Callable[[U8, Generator], U8]] = {
@@ -63,8 +77,12 @@ CONDITIONS: dict[str, Callable[[U8, Generator], U8]] = {
     "far": _far,
     "blurred": _blurred,
     "dark": _dark,
+    "smeared": _smeared,
+    "faint": _faint,
 }
 """How a picture is shown, by name; `Sightings.condition` counts in this order."""
+TRAINED = ("clean", "far", "blurred", "dark")
+"""The conditions that the regressor is fitted on; all are judged, and sigma learns from all."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,11 @@ class Sightings:
     def of(self, items: NDArray[np.intp]) -> NDArray[np.intp]:
         """Rows that show one of ``items``."""
         return np.flatnonzero(np.isin(self.item, items))
+
+    def trained(self, items: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Rows that show one of ``items`` under a condition of `TRAINED`."""
+        rows = self.of(items)
+        return rows[self.condition[rows] < len(TRAINED)]
 
     def named_facts(self, rows: NDArray[np.intp]) -> dict[str, F32]:
         """Facts of ``rows`` by name, as `sigma.fit` takes them."""

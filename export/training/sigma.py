@@ -37,11 +37,14 @@ class Term:
         Where the line may bend, increasing, two or more; beyond the ends it is flat.
     grows
         Whether sigma grows with the fact (clipping) or falls (signal-to-noise ratio).
+    least
+        By how much log sigma rises at least from the best knot to the worst, whatever the data say.
     """
 
     fact: str
     knots: tuple[float, ...]
     grows: bool = False
+    least: float = 0.0
 
 
 AUDIO_TERMS = (
@@ -87,9 +90,13 @@ def fit(
     means = [_mean_of_known(basis, w) for basis in bases]
     design = np.hstack([np.where(np.isnan(b), m, b) for b, m in zip(bases, means, strict=True)])
 
+    floor = np.concatenate(
+        [np.full(b.shape[1], t.least / b.shape[1]) for t, b in zip(terms, bases, strict=True)]
+    )
+
     intercept, steps = {}, {}
     for k, name in enumerate(DIMENSIONS):
-        intercept[name], steps[name] = _fit_one(e[:, k], design, w, smoothness)
+        intercept[name], steps[name] = _fit_one(e[:, k], design, w, smoothness, floor)
     starts = np.cumsum([0, *(b.shape[1] for b in bases)])
     rows = []
     for term, mean, start, end in zip(terms, means, starts[:-1], starts[1:], strict=True):
@@ -123,8 +130,8 @@ def coverage(errors: ArrayLike, sigma: ArrayLike, weights: ArrayLike | None = No
     return float(arousal), float(valence)
 
 
-def _fit_one(error: F64, design: F64, weights: F64, smoothness: float) -> tuple[float, F64]:
-    """Maximum likelihood; convex in the parameters, steps not negative."""
+def _fit_one(error: F64, design: F64, weights: F64, smoothness: float, floor: F64) -> tuple[float, F64]:
+    """Maximum likelihood; convex in the parameters, steps not below ``floor``."""
 
     def loss(parameters: F64) -> tuple[float, F64]:
         steps = parameters[1:]
@@ -134,9 +141,9 @@ def _fit_one(error: F64, design: F64, weights: F64, smoothness: float) -> tuple[
         slope = weights * (1 - ratio)
         return float(value), np.concatenate([[slope.sum()], design.T @ slope + 2 * smoothness * steps])
 
-    start = np.zeros(1 + design.shape[1])
+    start = np.concatenate([[0.0], floor])
     start[0] = 0.5 * np.log(weights @ error**2 + 1e-12)
-    bounds = [(-10.0, 3.0), *[(0.0, 5.0)] * design.shape[1]]
+    bounds = [(-10.0, 3.0), *[(low, 5.0) for low in floor]]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     spread = np.abs(error) / np.exp(found[0] + design @ found[1:])
     scale = _quantile(spread, weights, COVERAGE) / HALF_WIDTH

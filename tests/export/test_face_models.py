@@ -203,6 +203,19 @@ def test_sigma_covers_and_grows_with_blur_darkness_and_distance():
             assert bad > 1.1 * fine
 
 
+def test_sigma_grows_a_little_even_where_errors_do_not():
+    from edge_emotion_export.training import sigma
+    from edge_emotion_export.training.face_cross_validation import TERMS
+
+    found = out_of_fold()
+    errors = np.random.default_rng(2).normal(0, 0.2, (len(found.truth), 2))
+    model = sigma.fit(errors, found.sightings.named_facts(np.arange(len(errors))), TERMS)
+    for term, row in zip(TERMS, model["terms"], strict=True):
+        for dimension in ("arousal", "valence"):
+            assert max(row[dimension]) - min(row[dimension]) >= term.least - 1e-6
+    assert {term.fact for term in TERMS if term.least > 0} == {"face_px", "blur", "brightness"}
+
+
 def test_accuracy_recall_and_confusion_on_counted_guesses():
     votes = np.zeros((4, 10), np.float32)
     votes[[0, 1, 2], [0, 0, 1]] = 9
