@@ -8,9 +8,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import erf, exp, sqrt
+from math import erf, exp, hypot, sqrt
 
-from edge_emotion.config import SigmaParameters, Term
+from edge_emotion.config import PerDimension, SigmaParameters, Term
 from edge_emotion.types import DIMENSIONS, Dimension, Estimate
 
 Facts = Mapping[str, float | None]
@@ -84,10 +84,15 @@ def fuse(audio: Estimate | None, video: Estimate | None, error_correlation: floa
     return Fused((value[0], value[1]), (sigma[0], sigma[1]), (weight[0], weight[1]))
 
 
-def widen(sigma: tuple[float, float], fill: float, exponent: float) -> tuple[float, float]:
-    """Sigma of a window that is filled to the share ``fill`` (0 to 1): ``sigma * fill ** -exponent``."""
+def widen(
+    sigma: tuple[float, float], added: PerDimension, fill: float, exponent: float
+) -> tuple[float, float]:
+    """Sigma with a second independent error, for a window filled to the share ``fill``.
+
+    ``hypot(sigma, added) * fill ** -exponent``; ``fill`` is 0 to 1.
+    """
     factor = max(fill, 1e-3) ** -exponent
-    return sigma[0] * factor, sigma[1] * factor
+    return hypot(sigma[0], added.arousal) * factor, hypot(sigma[1], added.valence) * factor
 
 
 def confidence(sigma: tuple[float, float], half_width: float) -> float:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_emotion.config import SigmaParameters, parse
+from edge_emotion.config import PerDimension, SigmaParameters, parse
 from edge_emotion.errors import ConfigError
 from edge_emotion.fusion import SigmaModel, confidence, fuse, widen
 from edge_emotion.types import Estimate
@@ -56,8 +56,14 @@ def test_confidence_is_the_normal_distribution() -> None:
 
 
 def test_a_short_window_is_doubted_more() -> None:
-    assert widen((0.2, 0.4), 1.0, 0.25) == (0.2, 0.4)
-    assert widen((0.2, 0.4), 0.0625, 0.25) == (pytest.approx(0.4), pytest.approx(0.8))
+    none = PerDimension(arousal=0.0, valence=0.0)
+    assert widen((0.2, 0.4), none, 1.0, 0.25) == (0.2, 0.4)
+    assert widen((0.2, 0.4), none, 0.0625, 0.25) == (pytest.approx(0.4), pytest.approx(0.8))
+
+
+def test_an_error_that_training_did_not_show_is_added_in_quadrature() -> None:
+    added = PerDimension(arousal=0.4, valence=0.0)
+    assert widen((0.3, 0.3), added, 1.0, 0.25) == (pytest.approx(0.5), pytest.approx(0.3))
 
 
 def model(**term) -> SigmaModel:

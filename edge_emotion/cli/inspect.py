@@ -13,7 +13,14 @@ from edge_emotion.cli.run import stdout
 
 if TYPE_CHECKING:
     from edge_emotion.config import SmoothingSettings
-    from edge_emotion.model.manifest import AcousticPart, FacePart, FusionPart, Manifest, Training
+    from edge_emotion.model.manifest import (
+        AcousticPart,
+        FacePart,
+        FusionPart,
+        Manifest,
+        RegressorModel,
+        Training,
+    )
 
 
 @app.command()
@@ -48,6 +55,7 @@ def _acoustic(part: AcousticPart) -> None:
     _line("voice activity", f"{voice.file}, speech from {voice.settings.threshold:g} ({voice.licence})")
     _line("regressor", part.regressor.file)
     _line("doubt grows with", ", ".join(term.fact for term in part.sigma.terms) or "nothing")
+    _calibration(part.regressor)
     _training(part.training)
 
 
@@ -68,13 +76,22 @@ def _face(part: FacePart) -> None:
     )
     _line("regressor", part.regressor.file)
     _line("doubt grows with", ", ".join(term.fact for term in part.sigma.terms) or "nothing")
+    _calibration(part.regressor)
     _training(part.training)
+
+
+def _calibration(model: RegressorModel) -> None:
+    _line("calibration", "possible" if model.neutral else "not possible: no neutral in the bundle")
 
 
 def _fusion(part: FusionPart) -> None:
     _head("Fusion")
     _line("kind", f"{part.kind}, by inverse variance, error correlation {part.error_correlation:g}")
     _line("confidence", f"probability of an error within {part.confidence_half_width:g}")
+    added = part.added_sigma
+    for name, sigma in (("sound", added.audio), ("picture", added.video)):
+        if sigma.arousal or sigma.valence:
+            _line("added sigma", f"{name}: arousal {sigma.arousal:g}, valence {sigma.valence:g}")
     _line("readings", f"{part.rate_hz:g} a second, from {part.minimum_signal_s:g} s of input on")
     _line("smoothing", _smoothing(part.smoothing))
     if part.training is not None:

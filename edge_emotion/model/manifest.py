@@ -19,6 +19,7 @@ from edge_emotion.config import (
     DetectorSettings,
     Finite,
     Mode,
+    PerDimension,
     QualityThresholds,
     Seconds,
     Settings,
@@ -174,6 +175,13 @@ class FacePart(Settings):
         return self
 
 
+class AddedSigma(Settings):
+    """Error that a modality's own sigma model does not know of, because its training data did not show it."""
+
+    audio: PerDimension = PerDimension(arousal=0.0, valence=0.0)
+    video: PerDimension = PerDimension(arousal=0.0, valence=0.0)
+
+
 class FusionPart(Settings):
     """How the two become one reading."""
 
@@ -181,6 +189,8 @@ class FusionPart(Settings):
     kind: Literal["late"] = "late"
     error_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Between the errors of sound and picture: widens the fused sigma, leaves the weights alone."""
+    added_sigma: AddedSigma = AddedSigma()
+    """Added to each modality's sigma in quadrature."""
     short_fill_exponent: Annotated[float, Field(ge=0, le=2)] = 0.25
     """Until a window is full, sigma grows by ``fill ** -exponent`` on top of its model (our choice)."""
     confidence_half_width: Annotated[float, Field(gt=0, le=2)] = 0.25

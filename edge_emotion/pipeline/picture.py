@@ -69,6 +69,7 @@ class Pictures:
         self._part = part
         self._smoothing = fusion.smoothing
         self._minimum_ns = round(fusion.minimum_signal_s * 1e9)
+        self._added_sigma = fusion.added_sigma.video
         self._short_fill_exponent = fusion.short_fill_exponent
         self._limits = fusion.quality
         self._hold_ns = round(part.hold_s * 1e9)
@@ -165,5 +166,5 @@ class Pictures:
         rows = self._pooled if shift is None else shift.compute(self._pooled)
         with self._spans("regress"):
             predictions = self._regressor.compute(rows)
-        sigma = widen(self._sigma.compute(facts), fill, self._short_fill_exponent)
+        sigma = widen(self._sigma.compute(facts), self._added_sigma, fill, self._short_fill_exponent)
         return Evidence(estimate(predictions, sigma), facts, flags, face.seen_ns)

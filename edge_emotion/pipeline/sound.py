@@ -42,6 +42,7 @@ class Sound:
         self._minimum_share = part.voice_activity.settings.minimum_share
         self._minimum_ns = round(fusion.minimum_signal_s * 1e9)
         self._limits = fusion.quality
+        self._added_sigma = fusion.added_sigma.audio
         self._short_fill_exponent = fusion.short_fill_exponent
         self._spans = spans
         self._descriptors = DescriptorWindow(
@@ -133,7 +134,7 @@ class Sound:
             return silent
         with self._spans("regress"):
             predictions = self._regressor.compute(self.shift.compute(window.values))
-        sigma = widen(self._sigma.compute(facts), facts["fill"], self._short_fill_exponent)
+        sigma = widen(self._sigma.compute(facts), self._added_sigma, facts["fill"], self._short_fill_exponent)
         waited_ns = round(window.waited_s * 1e9)
         return Evidence(estimate(predictions, sigma), facts, flags, self._end_ns, waited_ns)
 

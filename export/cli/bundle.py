@@ -67,3 +67,32 @@ def neutral(
     if faces is not None:
         set_neutral(folder, "face", neutral_face(models, find_faces(faces)))
         run.stdout.print("face: neutral written")
+
+
+@app.command()
+def transfer(
+    folder: Path = typer.Argument(help="The bundle."),
+    faces: Path = typer.Option(..., help="Folder with FER+ and a corpus of rated faces."),
+    write: bool = typer.Option(
+        False, "--write", help="Write the missing sigma into the bundle's fusion part."
+    ),
+) -> None:
+    """Measure how much more the face part errs on photographs than its sigma says (against pseudo-labels of FER+)."""
+    from edge_emotion.model.bundle import open_bundle
+
+    from ..conversion.bundle import set_added_sigma
+    from ..training.transfer import measure
+
+    found = measure(open_bundle(folder), faces)
+    run.stdout.print(f"{found.faces} FER+ validation faces, pseudo-labels     arousal  valence")
+    for name in ("ccc", "bias", "sigma_found", "sigma_said", "added"):
+        arousal, valence = getattr(found, name)
+        run.stdout.print(f"  {name:42} {arousal:+8.3f} {valence:+8.3f}")
+    if write:
+        said, real = found.sigma_said, found.sigma_found
+        set_added_sigma(
+            folder,
+            found.added,
+            f"On {found.faces} photographs (FER+ validation, pseudo-labels) the face part's sigma is {real[0]:.3f} and "
+            f"{real[1]:.3f} where its own model says {said[0]:.3f} and {said[1]:.3f}: the difference is added.",
+        )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from edge_emotion.config import SmoothingChain, SmoothingSettings, parse
+from edge_emotion.config import PerDimension, SmoothingChain, SmoothingSettings, parse
 from edge_emotion.errors import BundleError
 from edge_emotion.model.bundle import MANIFEST, Bundle, open_bundle
 from edge_emotion.model.manifest import (
@@ -156,6 +156,19 @@ def set_neutral(bundle: Path, part: Literal["acoustic", "face"], neutral: tuple[
         if file.is_file() and file.name != FRAGMENT
     }
     write_part(bundle, fragment.model_copy(update={"regressor": regressor}), files)
+    return assemble(bundle)
+
+
+def set_added_sigma(bundle: Path, video: tuple[float, float], notes: str) -> Bundle:
+    """Write what the face part's sigma does not know of into the fusion part."""
+    part = read_fragment(bundle / "fusion")
+    assert isinstance(part, FusionPart)
+    added = part.added_sigma.model_copy(update={"video": PerDimension(arousal=video[0], valence=video[1])})
+    training = part.training or DEFAULT_FUSION.training
+    update: dict[str, Any] = {"added_sigma": added}
+    if training is not None:
+        update |= {"training": training.model_copy(update={"notes": f"{training.notes} {notes}".strip()})}
+    write_part(bundle, part.model_copy(update=update), {})
     return assemble(bundle)
 
 
