@@ -79,6 +79,7 @@ def reproduce(
 
     protocol = ProtocolSettings(
         hop_s=hop,
+        every=max(1, round(0.4 / hop)),
         windows_s=_windows(windows),
         standardisation=standardise.value,
         budget=support_vectors,

@@ -26,7 +26,7 @@ from . import shards, sigma
 from .affect_svr import AffectSVR, Kernel, reduced_set
 from .blocks import Member, read_labels, read_rows, training_rows
 from .delay import shifted
-from .metrics import ccc
+from .metrics import ccc, pearson
 from .post_processing import later
 from .protocol import Plan
 from .regression import Regressor, fit_scaled
@@ -119,7 +119,13 @@ class _Writer:
         smoothing = SmoothingSettings(**chains, restart_after_s=part.smoothing.restart_after_s)
         write_part(
             out,
-            part.model_copy(update={"smoothing": smoothing, "training": self._training(system, {})}),
+            part.model_copy(
+                update={
+                    "smoothing": smoothing,
+                    "error_correlation": self._error_correlation(system.replace("late", "video")),
+                    "training": self._training(system, {}),
+                }
+            ),
             {},
         )
 
@@ -155,8 +161,8 @@ class _Writer:
                     system, dimension, full
                 ) - self._score(system, dimension, short)
             regressors.append(_shippable(short))
-        model = AffectSVR(LinearSVR(), LinearSVR())
-        model.scaler_, model.regressors_ = scaler, regressors
+        model = AffectSVR.of(scaler, [LinearSVR(), LinearSVR()])
+        model.regressors_ = regressors
         return model, cost
 
     def _within_budget(self, full: Regressor, z: F64) -> Regressor:
@@ -198,6 +204,19 @@ class _Writer:
         known = np.isfinite(joined).all(axis=1)
         values = dict(zip(names, np.concatenate(facts)[known].T, strict=True))
         return SigmaParameters.model_validate(sigma.fit(joined[known], values, terms))
+
+    def _error_correlation(self, video: str) -> float:
+        """Of sound's and picture's out-of-fold errors, mean of both dimensions; a negative one counts as none."""
+        found = []
+        for dimension in DIMENSIONS:
+            pairs = []
+            for member in self._train():
+                a, b = (self._error(name, dimension, member) for name in ("audio", video))
+                count = min(len(a), len(b))
+                pairs.append(np.stack([a[:count], b[:count]]))
+            joined = np.concatenate(pairs, axis=1)
+            found.append(pearson(*joined[:, np.isfinite(joined).all(axis=0)]))
+        return round(float(np.clip(np.mean(found), 0.0, 0.99)), 4)
 
     def _error(self, system: str, dimension: Dimension, member: Member) -> F64:
         """Prediction less its own label, in the clock of the media; NaN where there is no label."""
