@@ -198,10 +198,14 @@ def test_a_rate_out_of_range_is_that_files_fault(tmp_path, capsys):
 
 def test_the_same_function_runs_as_a_task_of_a_cluster(tmp_path):
     distributed = pytest.importorskip("distributed")
+    import dask
+
     paths = [str(save(tmp_path / f"{k}.wav", voice(0.5, 100 + 30 * k))) for k in range(4)]
+    patient = {f"distributed.comm.timeouts.{what}": "180s" for what in ("connect", "tcp")}
     with (
+        dask.config.set(patient),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
+        distributed.Client(cluster, timeout=180) as client,
     ):
         found = client.gather(client.map(describe_file, paths, request=Request()))
     for rows, path in zip(found, paths, strict=True):
