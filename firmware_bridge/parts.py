@@ -80,6 +80,7 @@ def assemble(
         In place of those that the settings ask for; the broker is left alone then.
     """
     progress, inbox, boot = Progress(), Inbox(), secrets.token_hex(4)
+    log.info("run %s begins", boot)
     history = previous = connection = link = None
     if "serial" in settings.output or settings.indicator.kind == "serial":
         link = SerialLink(settings.serial, faults, progress.stage("serial", SERIAL_BUDGET_S), hooks.button)

@@ -34,6 +34,9 @@ def test_a_hundred_broker_kills_and_ten_sigkills(make_broker, daemon_process, ca
     memory = []
     for kill in range(100):
         time.sleep(chance.uniform(0.05, 1.5))
+        if kill in kills_of_daemon:
+            boot = list(daemon.produced())[-1]
+            until(lambda: boot in daemon.acknowledged(), 60)  # noqa: B023
         broker.kill()
         if kill in kills_of_daemon:
             time.sleep(chance.uniform(0.0, 2.0))
@@ -48,12 +51,13 @@ def test_a_hundred_broker_kills_and_ten_sigkills(make_broker, daemon_process, ca
     missing = account(daemon, at_risk=AT_RISK_S * RATE + 2)
     acknowledged = daemon.acknowledged()
     total = sum(map(len, acknowledged.values()))
+    produced = sum(daemon.produced().values())
     distinct = sum(len(set(seqs)) for seqs in acknowledged.values())
     lost = sum(map(len, missing.values()))
     clean = list(acknowledged)[-1]
     with capsys.disabled():
         print(
-            f"\n{len(acknowledged)} runs, {distinct} readings acknowledged, {total - distinct} sent again, "
+            f"\n{len(acknowledged)} runs, {produced} readings made, {distinct} acknowledged, {total - distinct} sent again, "
             f"{lost} lost to 10 SIGKILLs, resident {min(memory):.1f} to {max(memory):.1f} MiB"
         )
     assert missing[clean] == []

@@ -1,6 +1,7 @@
 """The whole daemon but for the models, as a process: ``python fake_daemon.py SETTINGS``.
 
 $FAKE_RATE: readings a second, without any input. $FAKE_STUCK_S: after so long the inference hangs.
+$PRODUCED/<pid>: how many readings there were.
 """
 
 import os
@@ -24,7 +25,11 @@ class FreeRunning(FakePipeline):
         stuck_s = float(os.environ.get("FAKE_STUCK_S", "inf"))
         while now_ns - self.start_ns > stuck_s * 1e9:
             time.sleep(1)
-        return super().poll(now_ns)
+        reading = super().poll(now_ns)
+        if reading is not None and "PRODUCED" in os.environ:
+            self.count = getattr(self, "count", 0) + 1
+            Path(os.environ["PRODUCED"], str(os.getpid())).write_text(str(self.count))
+        return reading
 
 
 if __name__ == "__main__":

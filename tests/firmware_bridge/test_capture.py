@@ -54,6 +54,14 @@ def test_mjpeg_arrives_at_the_wanted_rate_with_capture_times(watch, mjpeg):
     assert faults.held() == {}
 
 
+def test_a_known_delay_of_the_camera_is_taken_off(watch, mjpeg):
+    """A planted offset between sound and picture is recovered by telling it."""
+    _, _, frames, _ = watch(source=mjpeg.url, delay_ms=500)
+    until(lambda: len(frames) > 20, 20)
+    late_s = time.monotonic() - frames[-1].time_ns / 1e9
+    assert 0.5 < late_s < 0.9
+
+
 def test_a_frozen_camera_is_reported_and_opened_again(watch, mjpeg):
     camera, faults, frames, progress = watch(source=mjpeg.url, frozen_s=0.5)
     until(lambda: len(frames) > 3, 20)

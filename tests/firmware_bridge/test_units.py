@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -77,7 +78,7 @@ def test_the_contract_with_the_service_manager():
         "LimitCORE=0",
         "MemorySwapMax=0",
         "ProtectSystem=strict",
-        "Environment=NUMBA_CACHE_DIR=%C/edge-emotion/numba PYTHONUNBUFFERED=1",
+        "Environment=NUMBA_CACHE_DIR=%C/edge-emotion/numba PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=2",
     ):
         assert line in text.splitlines()
 
@@ -171,3 +172,15 @@ def test_the_acl_lets_each_device_speak_for_itself_only(make_broker, observe, tm
         ("homeassistant", "edge_emotion/kitchen/reading"),
         ("kitchen", "edge_emotion/kitchen/cmd/pause"),
     ]
+
+
+def test_every_test_that_the_docs_name_exists():
+    text = (DOCS / "daemon.md").read_text()
+    named = re.findall(r"`(?:([\w/]+\.py)(?:::)?)?(test_\w+)?`", text)
+    tests = Path(__file__).parents[1]
+    files = [*tests.glob("firmware_bridge/test_*.py"), *tests.glob("faults/test_*.py")]
+    known = "\n".join(path.read_text() for path in files)
+    assert len([name for _, name in named if name]) > 25
+    for file, name in named:
+        assert not name or f"def {name}(" in known, name
+        assert not file or any((tests / folder / file).exists() for folder in ("", "firmware_bridge")), file
