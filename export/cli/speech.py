@@ -45,9 +45,8 @@ def train(
     from ..corpora.speech import find_speech
     from ..training import speech, speech_evaluation
 
-    out.mkdir(parents=True, exist_ok=True)
     corpora = find_speech(data)
-    spoken = _training_data(corpora, seed, jobs)
+    spoken = _training_data(corpora, seed, jobs, speakers=3 if judge else 2)
     report: dict[str, Any] = {}
     if judge:
         trials = _trials(spoken, seed, jobs)
@@ -66,6 +65,7 @@ def train(
         "command": command,
         "utterances": len(spoken.recordings),
     }
+    out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
     _print(report, as_json=False)
 
@@ -82,7 +82,7 @@ def cross_validate(
     from ..corpora.speech import find_speech
     from ..training import speech_evaluation
 
-    spoken = _training_data(find_speech(data), seed, jobs)
+    spoken = _training_data(find_speech(data), seed, jobs, speakers=3)
     trials = _trials(spoken, seed, jobs)
     with _bar("leaving each speaker out") as progress:
         report = speech_evaluation.cross_validate(
@@ -173,12 +173,13 @@ def voice_activity(data: list[Path] = DATA, seed: int = SEED, as_json: bool = AS
     run.stdout.print(table)
 
 
-def _training_data(corpora: list[SpeechCorpus], seed: int, jobs: int) -> SpeechData:
+def _training_data(corpora: list[SpeechCorpus], seed: int, jobs: int, *, speakers: int) -> SpeechData:
+    from ..corpora.records import require_speakers
     from ..corpora.speech import rated
     from ..training.speech import SpeechData
     from ..training.speech_windows import copy_conditions, read_windows
 
-    rated(corpora)
+    require_speakers(rated(corpora), speakers, "splitting rated speech by speaker")
     recordings = [recording for corpus in corpora for recording in corpus.recordings]
     with _bar("describing training speech") as progress:
         windows = read_windows(

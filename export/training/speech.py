@@ -133,7 +133,7 @@ def fit(
     the ratings' variance; our choice) and the errors that sigma is fitted to.
     """
     rows = _rows(data, known)
-    folds = [*grouped(rows.speaker, INNER_FOLDS, seed=seed)]
+    folds = _inner_folds(rows, seed)
     choices, unseen, scales = [], np.empty((len(rows.clip), 2)), []
     for k, name in enumerate(DIMENSIONS):
         progress(f"choosing hyper-parameters of {name}")
@@ -225,6 +225,15 @@ def _rows(data: SpeechData, known: Mask) -> _Rows:
         speaker=data.speakers[windows.clip],
         first=first,
     )
+
+
+def _inner_folds(rows: _Rows, seed: int) -> list[Fold]:
+    """Folds that test rated speech of some speakers and train on all that others said."""
+    rated = np.flatnonzero(rows.rated)
+    count = min(INNER_FOLDS, len(np.unique(rows.speaker[rated])))
+    tests = [rated[fold.test] for fold in grouped(rows.speaker[rated], count, seed=seed)]
+    everything = np.arange(len(rows.clip))
+    return [Fold(np.setdiff1d(everything, test), test) for test in tests]
 
 
 def _grid(rows: _Rows) -> list[Choice]:

@@ -135,6 +135,21 @@ def test_cross_validation_reports_every_condition(data, monkeypatch):
     json.dumps(report)
 
 
+def test_too_few_speakers_are_refused(corpus, tmp_path, capsys):
+    from edge_emotion_export.cli import app
+
+    few = tmp_path / "few"
+    few.mkdir()
+    lines = (corpus / "tale" / "annotations.csv").read_text().splitlines(keepends=True)
+    (few / "annotations.csv").write_text(
+        "".join(line for line in lines if "DK_00" not in line or "DK_000" in line)
+    )
+    for file in (corpus / "tale").glob("DK_000*.flac"):
+        (few / file.name).write_bytes(file.read_bytes())
+    assert run(app, "edge-emotion-export", ["cross-validate", "speech", "--data", str(few)]) == 65
+    assert "1 speaker" in capsys.readouterr().err
+
+
 def test_anger_over_sadness_pairs_one_speaker_only():
     intended = ["anger", "sadness", "anger", "sadness", "neutral"]
     speakers = ["a", "a", "b", "b", "b"]
