@@ -48,11 +48,13 @@ LONG = (
 )
 """Columns of the rows that rest on 60 ms and on the fundamental."""
 
+_FREQUENCIES = slice(SHORT.index("F1frequency"), SHORT.index("F3frequency") + 1)
+
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000
 MOST_WAITED = trellis.LONGEST_WAIT - 1
 """Frames that the pitch search may hold back, at most."""
 
-_BATCH = 32
+_BATCH = 48
 _QUIET_RMS = 0.001
 _LOWEST_NOTE_HZ = 27.5
 
@@ -123,14 +125,14 @@ class LowLevelStream:
         self._magnitude = Rows(self._far.bins, 2 * (_BATCH + MOST_WAITED))
         self._rms = Rows()
         self._buffers = (self._samples, self._short, self._long, self._magnitude, self._rms)
-        self._before = np.zeros((_BATCH + 1, self._near.bins), np.float32)
+        self._scratch = _Scratch(self._near.bins, self._far.bins, len(self._formant_plan.cosines))
         self.reset()
 
     def reset(self) -> None:
         """As just constructed."""
         for buffer in self._buffers:
             buffer.reset()
-        self._resonances = formants.new_formant_state()
+        self._roots = formants.new_formant_state()
         self._trellis = trellis.new_trellis()
         self._periods = voice_quality.new_periods()
         self._released: int | None = None
@@ -180,8 +182,8 @@ class LowLevelStream:
         if self._released is not None:
             return
         self._released = self._long.end
-        hertz = np.zeros(trellis.LONGEST_WAIT, np.float32)
-        self._describe_released(hertz[: trellis.flush(self._trellis, hertz)])
+        released = self._scratch.released
+        self._describe_released(released[: trellis.flush(self._trellis, released)])
 
     def drop_before(self, row: int) -> None:
         """Forget the rows before ``row``; those not yet released are kept."""
@@ -198,31 +200,22 @@ class LowLevelStream:
         count = self._ready(self._near, done)
         if count == 0:
             return 0
-        magnitude = self._before[: count + 1]
-        real = np.empty((count, len(self._formant_plan.cosines)), np.float32)
-        imaginary = np.empty_like(real)
-        mean_square = np.empty(count, np.float32)
+        scratch = self._scratch
+        magnitude = scratch.near_magnitude[: count + 1]
+        real, imaginary = scratch.real[:count], scratch.imaginary[:count]
+        rows, resonances = scratch.spectral[:count], scratch.resonances[:count]
+        power = scratch.power[:count]
         samples = self._samples.between(done * self.hop, self._samples.end)
-        transform.transform(
-            samples, self.hop, self._near.plan, real, imaginary, magnitude[1:], mean_square, False
-        )
+        transform.transform(samples, self.hop, self._near.plan, real, imaginary, magnitude[1:], power, False)
         if done == 0:
             magnitude[0] = magnitude[1]
-        rows = np.zeros((count, spectrum.DESCRIPTORS), np.float32)
         spectrum.describe(magnitude, self._spectrum_plan, rows)
-        resonances = np.zeros((count, 2 * formants.FORMANTS), np.float32)
-        formants.formants(
-            real,
-            imaginary,
-            self._formant_plan,
-            self._resonances,
-            resonances,
-        )
-        self._before[0] = magnitude[count]
+        formants.formants(real, imaginary, self._formant_plan, self._roots, resonances)
+        magnitude[0] = magnitude[count]
         out = self._short.extend(count)
         out[:, : spectrum.DESCRIPTORS] = rows
-        out[:, spectrum.DESCRIPTORS : -1] = resonances
-        out[:, -1] = mean_square
+        out[:, _FREQUENCIES.start : -1] = resonances
+        out[:, -1] = power
         return count
 
     def _describe_long(self) -> int:
@@ -230,49 +223,61 @@ class LowLevelStream:
         count = self._ready(self._far, done)
         if count == 0:
             return 0
+        scratch = self._scratch
         samples = self._samples.between(done * self.hop, self._samples.end)
-        magnitude = self._magnitude.extend(count)
-        none = np.empty((count, 0), np.float32)
-        mean_square = np.empty(count, np.float32)
-        transform.transform(samples, self.hop, self._far.plan, none, none, magnitude, mean_square, True)
-        self._rms.append(np.sqrt(mean_square))
-        hertz = np.zeros((count, pitch.CANDIDATES), np.float32)
-        voicing = np.zeros((count, pitch.CANDIDATES), np.float32)
+        magnitude, power = self._magnitude.extend(count), scratch.power[:count]
+        none = scratch.none[:count]
+        transform.transform(samples, self.hop, self._far.plan, none, none, magnitude, power, True)
+        np.sqrt(power, out=self._rms.extend(count))
+        hertz, voicing = scratch.hertz[:count], scratch.voicing[:count]
         pitch.candidates(magnitude, self._pitch_plan, hertz, voicing)
-        found = np.zeros(count + trellis.LONGEST_WAIT, np.float32)
-        self._describe_released(found[: trellis.search(hertz, voicing, self._trellis, found)])
+        released = trellis.search(hertz, voicing, self._trellis, scratch.released)
+        self._describe_released(scratch.released[:released])
         return count
 
     def _describe_released(self, hertz: F32) -> None:
-        if len(hertz) == 0:
+        count = len(hertz)
+        if count == 0:
             return
-        done = self._long.end
-        end = done + len(hertz)
+        done, end = self._long.end, self._long.end + count
+        scratch = self._scratch
         hertz[self._rms.between(done, end) <= _QUIET_RMS] = 0.0
-        variation = np.zeros((len(hertz), 2), np.float32)
-        samples = self._samples.live
+        variation, levels = scratch.variation[:count], scratch.levels[:count]
+        magnitude, correlation = self._magnitude.between(done, end), scratch.correlation[:count]
+        resonances = scratch.formants[:count]
+        resonances[:] = self._short.between(done, end)[:, _FREQUENCIES]
         voice_quality.vary(
-            samples, self._samples.first, done, hertz, self._period_plan, self._periods, variation
+            self._samples.live, self._samples.first, done, hertz, self._period_plan, self._periods, variation
         )
-        levels = np.zeros((len(hertz), harmonics.COLUMNS), np.float32)
-        magnitude = self._magnitude.between(done, end)
-        correlation = np.empty_like(magnitude)
         transform.autocorrelate(magnitude, hertz, self._far.plan, correlation)
-        harmonics.describe(
-            magnitude,
-            correlation,
-            hertz,
-            np.ascontiguousarray(self._short.between(done, end)[:, 10:13]),
-            self._far.rate_hz / self._far.fft_size,
-            self.mode == "corrected",
-            levels,
-        )
-        out = self._long.extend(len(hertz))
+        bin_hz, corrected = self._far.rate_hz / self._far.fft_size, self.mode == "corrected"
+        harmonics.describe(magnitude, correlation, hertz, resonances, bin_hz, corrected, levels)
+        out = self._long.extend(count)
         out[:, 0] = _semitones(hertz)
         out[:, 1:3] = variation
         out[:, 3:] = levels
-        for rows in (self._magnitude, self._rms):
-            rows.drop_before(end)
+        self._magnitude.drop_before(end)
+        self._rms.drop_before(end)
+
+
+class _Scratch:
+    """Arrays of one batch that are written anew each time, but for the spectrum before the batch's first."""
+
+    def __init__(self, near_bins: int, far_bins: int, kept_bins: int) -> None:
+        def rows(columns: int, extra: int = 0) -> F32:
+            return np.zeros((_BATCH + extra, columns), np.float32)
+
+        self.near_magnitude = rows(near_bins, 1)
+        self.real, self.imaginary, self.none = rows(kept_bins), rows(kept_bins), rows(0)
+        self.power = np.zeros(_BATCH, np.float32)
+        self.spectral = rows(spectrum.DESCRIPTORS)
+        self.resonances = rows(2 * formants.FORMANTS)
+        self.hertz, self.voicing = rows(pitch.CANDIDATES), rows(pitch.CANDIDATES)
+        self.released = np.zeros(_BATCH + trellis.LONGEST_WAIT, np.float32)
+        self.variation = rows(2, trellis.LONGEST_WAIT)
+        self.levels = rows(harmonics.COLUMNS, trellis.LONGEST_WAIT)
+        self.formants = rows(formants.FORMANTS, trellis.LONGEST_WAIT)
+        self.correlation = rows(far_bins, trellis.LONGEST_WAIT)
 
 
 def _gauss(length: int) -> F32:

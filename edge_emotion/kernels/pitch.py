@@ -5,6 +5,7 @@ Section 3 of the descriptor specification; Hermes, J. Acoust. Soc. Am. 83(1), 19
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ CANDIDATES = 6
 HARMONICS = 15
 LOWEST_HZ, HIGHEST_HZ = 55.0, 1000.0
 _AXIS_LOW_HZ = 25.0
+_LN2 = math.log(2.0)
 _ROW = 2 * LANES
 
 
@@ -213,7 +215,7 @@ def _pick(summed: Vector32, plan: PitchPlan, hertz: Vector32, voicing: Vector32,
         bend = left - 2.0 * middle + right
         offset = 0.5 * (left - right) / bend
         peak = middle - 0.25 * (left - right) * offset
-        f = 2.0 ** (plan.first_octave + (i + offset) * plan.octave_step)
+        f = math.exp(_LN2 * (plan.first_octave + (i + offset) * plan.octave_step))
         if not LOWEST_HZ <= f <= HIGHEST_HZ:
             continue
         hertz[kept] = f
