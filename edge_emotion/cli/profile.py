@@ -53,20 +53,25 @@ def profile(
     spans.clear()
     pipeline.reset()
     with open_clip(clip, start, duration, rate) as source:
-        began_ns = time.perf_counter_ns()
+        began_ns, busy_ns = time.perf_counter_ns(), time.process_time_ns()
         last_ns = first_ns = None
         for reading in replay(pipeline, source):
             first_ns = reading.time_ns if first_ns is None else first_ns
             last_ns = reading.time_ns
-        whole_ns = time.perf_counter_ns() - began_ns
+        whole_ns, busy_ns = time.perf_counter_ns() - began_ns, time.process_time_ns() - busy_ns
     media_ns = (last_ns - first_ns) if first_ns is not None and last_ns is not None else 0
-    _report(spans, whole_ns, media_ns)
+    _report(spans, whole_ns)
+    if media_ns:
+        stdout.print(
+            f"{media_ns / 1e9:.1f} s of clip took {whole_ns / 1e9:.2f} s and {busy_ns / 1e9:.2f} s of processor time: "
+            f"{busy_ns / media_ns:.0%} of one core"
+        )
     if trace is not None:
         trace.write_text(json.dumps(chrome_trace(spans, began_ns)), encoding="utf-8")
         stdout.print(f"written: {trace}")
 
 
-def _report(spans: list[tuple[str, int, int]], whole_ns: int, media_ns: int) -> None:
+def _report(spans: list[tuple[str, int, int]], whole_ns: int) -> None:
     import numpy as np
     from rich.table import Table
 
@@ -79,7 +84,7 @@ def _report(spans: list[tuple[str, int, int]], whole_ns: int, media_ns: int) -> 
     for name, values in sorted(durations.items(), key=lambda item: -sum(item[1])):
         p50, p95, p99 = np.percentile(values, (50, 95, 99)) / 1e6
         total = sum(values)
-        title = f"  {name} (within faces)" if name in NESTED else name
+        title = f"- {name}, in faces" if name in NESTED else name
         table.add_row(
             title,
             f"{len(values)}",
@@ -89,12 +94,8 @@ def _report(spans: list[tuple[str, int, int]], whole_ns: int, media_ns: int) -> 
         )
     staged = sum(sum(values) for name, values in durations.items() if name not in NESTED)
     rest = whole_ns - staged
-    table.add_row("decoding and the rest", "", "", "", "", f"{rest / 1e6:.1f}", f"{rest / whole_ns:.1%}")
+    table.add_row("decoding, the rest", "", "", "", "", f"{rest / 1e6:.1f}", f"{rest / whole_ns:.1%}")
     stdout.print(table)
-    if media_ns:
-        stdout.print(
-            f"{media_ns / 1e9:.1f} s of clip in {whole_ns / 1e9:.2f} s: {whole_ns / media_ns:.1%} of one core's time"
-        )
 
 
 def chrome_trace(spans: list[tuple[str, int, int]], origin_ns: int) -> dict[str, object]:
