@@ -73,14 +73,13 @@ def profile(
 
 def _report(spans: list[tuple[str, int, int]], whole_ns: int) -> None:
     import numpy as np
-    from rich.table import Table
+    from rich.table import Column, Table
 
     durations: dict[str, list[int]] = defaultdict(list)
     for name, start_ns, end_ns in spans:
         durations[name].append(end_ns - start_ns)
-    table = Table(
-        "stage", "count", "p50 ms", "p95 ms", "p99 ms", "total ms", "share", box=None, padding=(0, 2)
-    )
+    heads = ("count", "p50 ms", "p95 ms", "p99 ms", "total ms", "share")
+    table = Table(Column("stage", no_wrap=True), *heads, box=None, padding=(0, 1))
     for name, values in sorted(durations.items(), key=lambda item: -sum(item[1])):
         p50, p95, p99 = np.percentile(values, (50, 95, 99)) / 1e6
         total = sum(values)
