@@ -18,6 +18,7 @@ RATE_HZ = 11000.0
 PAIRS = ORDER // 2
 
 _LOW_HZ, _HIGH_HZ = 50.0, 5450.0
+_TOGETHER = 4
 _MOST_STEPS = 12
 _SMALL_STEP = 1e-6
 _VERIFIED_STEP = 1e-5  # and that step leaves an error of its square
@@ -77,13 +78,15 @@ def formants(
 ) -> None:
     """F1-F3 frequency and bandwidth (Hz, 0 where missing) of each spectrum into the six columns of ``rows``."""
     samples = plan.cosines.shape[1]
-    wave = np.zeros(samples + ORDER + 1, np.float32)
+    waves = np.zeros((_TOGETHER, samples + ORDER + 1), np.float32)
     predictor = np.empty(ORDER + 1, np.float32)
     polynomial = np.empty(ORDER + 1)
     for t in range(rows.shape[0]):
-        _resample(real[t], imaginary[t], plan, wave[:samples])
-        rows[t, :] = 0.0
-        if not _predict(wave, predictor):
+        if t % _TOGETHER == 0:
+            _resample(real, imaginary, t, plan, waves)
+        for i in range(2 * FORMANTS):
+            rows[t, i] = 0.0
+        if not _predict(waves[t % _TOGETHER], predictor):
             continue
         polynomial[0] = 1.0
         for i in range(1, ORDER + 1):
@@ -94,23 +97,31 @@ def formants(
 
 
 @part
-def _resample(real: Vector32, imaginary: Vector32, plan: FormantPlan, wave: Vector32) -> None:
-    """Inverse transform, summed in float32 in the reference's order: cosine, then sine, bin by bin."""
-    wave[:] = real[0]
-    bins = plan.cosines.shape[0]
-    for k in range(1, bins - 1, 2):
-        a0, b0, a1, b1 = real[k], imaginary[k], real[k + 1], imaginary[k + 1]
-        c0, s0, c1, s1 = plan.cosines[k], plan.sines[k], plan.cosines[k + 1], plan.sines[k + 1]
-        for i in range(len(wave)):
-            wave[i] = (((wave[i] + a0 * c0[i]) - b0 * s0[i]) + a1 * c1[i]) - b1 * s1[i]
-    if bins % 2 == 0:
-        a0, b0 = real[bins - 1], imaginary[bins - 1]
-        c0, s0 = plan.cosines[bins - 1], plan.sines[bins - 1]
-        for i in range(len(wave)):
-            wave[i] = (wave[i] + a0 * c0[i]) - b0 * s0[i]
+def _resample(real: Matrix32, imaginary: Matrix32, first: int, plan: FormantPlan, waves: Matrix32) -> None:
+    """Inverse transforms of _TOGETHER frames; so the tables, larger than the nearest cache, are read but once for them.
+
+    Summed in float32 in the reference's order: cosine, then sine, bin by bin.
+    """
+    bins, samples = plan.cosines.shape
+    t0, last = first, real.shape[0] - 1
+    t1, t2, t3 = min(first + 1, last), min(first + 2, last), min(first + 3, last)
+    w0, w1, w2, w3 = waves[0], waves[1], waves[2], waves[3]
+    for i in range(samples):
+        w0[i], w1[i], w2[i], w3[i] = real[t0, 0], real[t1, 0], real[t2, 0], real[t3, 0]
+    for k in range(1, bins):
+        a0, a1, a2, a3 = real[t0, k], real[t1, k], real[t2, k], real[t3, k]
+        b0, b1, b2, b3 = imaginary[t0, k], imaginary[t1, k], imaginary[t2, k], imaginary[t3, k]
+        cosines, sines = plan.cosines[k], plan.sines[k]
+        for i in range(samples):
+            c, s = cosines[i], sines[i]
+            w0[i] = (w0[i] + a0 * c) - b0 * s
+            w1[i] = (w1[i] + a1 * c) - b1 * s
+            w2[i] = (w2[i] + a2 * c) - b2 * s
+            w3[i] = (w3[i] + a3 * c) - b3 * s
     scale = np.float32(plan.scale)
-    for i in range(len(wave)):
-        wave[i] *= scale
+    for wave in (w0, w1, w2, w3):
+        for i in range(samples):
+            wave[i] *= scale
 
 
 @part
