@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
+import mmap
 import os
 import resource
 from pathlib import Path
@@ -59,3 +62,46 @@ def throttled(path: Path = Path("/sys/devices/platform/soc/soc:firmware/get_thro
         return bool(int(path.read_text().strip(), 16) & 0xF)
     except (OSError, ValueError):
         return None
+
+
+def settle() -> None:
+    """Give back what only the start needed: the compiler's code, and free memory that the allocator holds on to."""
+    gc.collect()
+    gc.freeze()  # what lives now lives on: later collections need not look at it
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+    release_code("libllvmlite")
+
+
+def release_code(library: str, maps: Path = Path("/proc/self/smaps")) -> float:
+    """Give the resident, unmodified code pages of a library back to the kernel; returns how many MiB those were.
+
+    For what is needed at the start only, such as the compiler: a page that is touched again is read from the file.
+    """
+    released_kb = 0
+    page_out = getattr(mmap, "MADV_DONTNEED", 4)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for head, facts in _mappings(maps):
+        span, rights, *_, path = head
+        begin, end = (int(edge, 16) for edge in span.split("-"))
+        clean = facts.get("Private_Dirty", 1) == 0 and facts.get("Shared_Dirty", 1) == 0
+        wanted = library in Path(path).name and "w" not in rights and clean
+        if wanted and libc.madvise(begin, end - begin, page_out) == 0:
+            released_kb += facts.get("Rss", 0)
+    return released_kb / 1024
+
+
+def _mappings(maps: Path) -> list[tuple[list[str], dict[str, int]]]:
+    found: list[tuple[list[str], dict[str, int]]] = []
+    try:
+        lines = maps.read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        words = line.split(maxsplit=5)
+        if not words[0].endswith(":"):
+            found.append(([*words, ""] if len(words) < 6 else words, {}))
+        elif words[-1] == "kB":
+            found[-1][1][words[0][:-1]] = int(words[1])
+    return found
