@@ -45,11 +45,17 @@ PUBLISHED = (
 def write_report(
     outcome: Outcome, settings: Reproduction, out: Path, *, corpus: str, command: str, synthetic: bool
 ) -> None:
-    """Write ``results.json``, ``table.md`` and ``traces/*.png`` into ``out``; the same outcome gives the same bytes."""
+    """Write ``results.json``, ``table.md``, ``traces/*.png`` and ``predictions/*.csv`` (dev and test) into ``out``.
+
+    The same outcome gives the same bytes.
+    """
     facts = results(outcome, settings, corpus=corpus, command=command, synthetic=synthetic)
     shards.write_json(out / "results.json", facts)
     with shards.whole_file(out / "table.md") as file:
         file.write(table(outcome, facts).encode())
+    for member in (*outcome.partition("dev"), *outcome.partition("test")):
+        with shards.whole_file(out / "predictions" / f"{member.name}.csv") as file:
+            file.write(predictions(outcome, member.name, settings.protocol.hop_s).encode())
     dev = [member.name for member in outcome.partition("dev") if member.labels]
     for name in dev:
         picture(outcome, name, settings.protocol.hop_s, out / "traces" / f"{name}.png", synthetic=synthetic)
@@ -135,6 +141,15 @@ def table(outcome: Outcome, facts: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def predictions(outcome: Outcome, name: str, hop_s: float) -> str:
+    """The causal late fusion of one recording at the raters' clock, as ``time_s,arousal,valence``."""
+    late = _late(outcome)
+    traces = [outcome.verdicts[late, d].traces["causal"][name] for d in DIMENSIONS]
+    rows = zip(*traces, strict=False)  # windows of unequal sources may end a row apart
+    lines = [f"{k * hop_s:.2f},{arousal:.4f},{valence:.4f}\n" for k, (arousal, valence) in enumerate(rows)]
+    return "time_s,arousal,valence\n" + "".join(lines)
+
+
 def picture(outcome: Outcome, name: str, hop_s: float, path: Path, *, synthetic: bool) -> None:
     """Gold standard and the causal late fusion of one recording, with both modalities alone."""
     import matplotlib
@@ -143,7 +158,7 @@ def picture(outcome: Outcome, name: str, hop_s: float, path: Path, *, synthetic:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(2, 1, figsize=(11, 6), sharex=True, layout="constrained")
-    late = "late_tuned" if ("late_tuned", "arousal") in outcome.verdicts else "late"
+    late = _late(outcome)
     alone = ("audio", late.replace("late", "video"))
     for axis, dimension in zip(axes, DIMENSIONS, strict=True):
         truth = outcome.truths[dimension][name]
@@ -166,6 +181,10 @@ def picture(outcome: Outcome, name: str, hop_s: float, path: Path, *, synthetic:
     with shards.whole_file(path) as file:
         figure.savefig(file, format="png", dpi=90, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _late(outcome: Outcome) -> str:
+    return "late_tuned" if ("late_tuned", "arousal") in outcome.verdicts else "late"
 
 
 def _names(outcome: Outcome) -> list[str]:

@@ -202,6 +202,9 @@ class TestReproduce:
         facts = json.loads((whole / "results.json").read_text())
         assert {v["system"] for v in facts["verdicts"]} >= {"audio", "video", "early", "late", "late_tuned"}
         assert (whole / "traces" / "dev_1.png").read_bytes().startswith(b"\x89PNG")
+        predicted = (whole / "predictions" / "dev_2.csv").read_text().splitlines()
+        assert predicted[0] == "time_s,arousal,valence"
+        assert len(predicted) == 61
         manifest = open_bundle(whole / "bundle").manifest
         assert manifest.face.pooling == "mean_deviation"
         assert manifest.fusion.training is not None
