@@ -98,7 +98,7 @@ class RegressorModel(Model):
 
     features: Annotated[int, Field(ge=1)]
     neutral: tuple[Finite, ...] = ()
-    """Mean features of neutral training items, where calibration moves a person's own; empty: not to be calibrated."""
+    """Features of a typical neutral item, where calibration moves a person's own; empty: not to be calibrated."""
 
     @model_validator(mode="after")
     def _as_wide(self) -> RegressorModel:

@@ -1,8 +1,8 @@
 """A personal baseline: where a person's neutral lies among the features, and how to move it to the training's neutral.
 
 Voices and faces differ more between people than with what one person expresses. After a minute of neutral speech and
-expression, the difference of the person's mean features from the training set's neutral mean is taken off all later
-features (our choice: the centring of speaker normalisation, with a baseline that is causal and can be stored).
+expression, the difference of the person's mean features from a typical neutral item of the training set is taken off
+all later features (our choice: the centring of speaker normalisation, with a baseline that is causal and storable).
 """
 
 from __future__ import annotations

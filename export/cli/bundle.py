@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from edge_emotion.cli import run
+from edge_emotion.types import DIMENSIONS
 
 from . import app
 
@@ -89,10 +90,9 @@ def transfer(
         arousal, valence = getattr(found, name)
         run.stdout.print(f"  {name:42} {arousal:+8.3f} {valence:+8.3f}")
     if write:
-        said, real = found.sigma_said, found.sigma_found
-        set_added_sigma(
-            folder,
-            found.added,
-            f"On {found.faces} photographs (FER+ validation, pseudo-labels) the face part's sigma is {real[0]:.3f} and "
-            f"{real[1]:.3f} where its own model says {said[0]:.3f} and {said[1]:.3f}: the difference is added.",
-        )
+        figures = {
+            f"ferplus_pseudo_{name}_{dimension}": round(getattr(found, name)[i], 4)
+            for name in ("ccc", "bias", "sigma_found", "sigma_said")
+            for i, dimension in enumerate(DIMENSIONS)
+        }
+        set_added_sigma(folder, found.added, figures)

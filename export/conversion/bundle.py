@@ -159,16 +159,14 @@ def set_neutral(bundle: Path, part: Literal["acoustic", "face"], neutral: tuple[
     return assemble(bundle)
 
 
-def set_added_sigma(bundle: Path, video: tuple[float, float], notes: str) -> Bundle:
-    """Write what the face part's sigma does not know of into the fusion part."""
+def set_added_sigma(bundle: Path, video: tuple[float, float], metrics: Mapping[str, float]) -> Bundle:
+    """Write what the face part's sigma does not know of into the fusion part, and the figures that it follows from."""
     part = read_fragment(bundle / "fusion")
     assert isinstance(part, FusionPart)
     added = part.added_sigma.model_copy(update={"video": PerDimension(arousal=video[0], valence=video[1])})
-    training = part.training or DEFAULT_FUSION.training
-    update: dict[str, Any] = {"added_sigma": added}
-    if training is not None:
-        update |= {"training": training.model_copy(update={"notes": f"{training.notes} {notes}".strip()})}
-    write_part(bundle, part.model_copy(update=update), {})
+    training = part.training or Training(data=(), command="edge-emotion-export transfer --write")
+    training = training.model_copy(update={"metrics": {**training.metrics, **metrics}})
+    write_part(bundle, part.model_copy(update={"added_sigma": added, "training": training}), {})
     return assemble(bundle)
 
 

@@ -49,8 +49,8 @@ def test_what_was_found_goes_into_the_fusion_part_and_widens_sigma(
     tiny_bundle_path: Path, tmp_path: Path
 ) -> None:
     bundle = Path(shutil.copytree(tiny_bundle_path, tmp_path / "copy"))
-    opened = set_added_sigma(bundle, (0.3, 0.0), "because")
+    opened = set_added_sigma(bundle, (0.3, 0.0), {"ferplus_pseudo_bias_arousal": 0.1})
     added = opened.manifest.fusion.added_sigma
     assert (added.video.arousal, added.video.valence, added.audio.arousal) == (0.3, 0.0, 0.0)
     assert opened.manifest.fusion.training is not None
-    assert "because" in opened.manifest.fusion.training.notes
+    assert opened.manifest.fusion.training.metrics == {"ferplus_pseudo_bias_arousal": 0.1}
