@@ -55,7 +55,7 @@ def corpus(tmp_path_factory):
     for name, (f0_hz, rms) in {
         "03a01Wa": (200, 0.15),
         "08a01Ta": (120, 0.03),
-        "08a01Ea": (120, 0.03),
+        "08a01Ea": (130, 0.04),
     }.items():
         write_flac(folder / "berlin" / f"{name}.flac", make_voice(1.5, f0_hz=f0_hz, rms=rms, seed=99))
     return folder
