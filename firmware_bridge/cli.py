@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -55,6 +56,12 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
         raise typer.Exit
 
 
+def _need_device_extra() -> None:
+    missing = [name for name in ("paho", "serial", "cobs") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError("the device packages are not installed: pip install 'edge-emotion[device]'")
+
+
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
@@ -78,9 +85,10 @@ def _start_log(settings: Settings) -> None:
 @app.command()
 def run(config: Config) -> None:
     """Sense, estimate and publish until stopped."""
+    settings = config_file.load(config)
+    _need_device_extra()
     from firmware_bridge.daemon import Daemon
 
-    settings = config_file.load(config)
     _start_log(settings)
     code = Daemon(settings, config).run()
     sys.stdout.flush()
@@ -147,6 +155,7 @@ def install(user: User = False, root: Root = Path("/")) -> None:
 @app.command()
 def uninstall(config: Config, user: User = False, root: Root = Path("/")) -> None:
     """Take the service off this machine, and its announcement off Home Assistant."""
+    _need_device_extra()
     from firmware_bridge.farewell import forget
     from firmware_bridge.install import Place
     from firmware_bridge.install import uninstall as remove
@@ -178,6 +187,7 @@ def devices() -> None:
 @app.command()
 def doctor(config: Config) -> None:
     """Look at everything that the daemon needs; each complaint comes with its remedy."""
+    _need_device_extra()
     from firmware_bridge.doctor import examine
 
     signs = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "fault": "[red]✗[/]"}
@@ -195,6 +205,7 @@ def doctor(config: Config) -> None:
 @app.command()
 def watch(config: Config, seconds: Seconds = None) -> None:
     """Show live meters in the terminal; no broker is needed, nothing is published."""
+    _need_device_extra()
     import threading
 
     from firmware_bridge.daemon import Daemon
@@ -217,6 +228,7 @@ def profile(
     seconds: Annotated[float, typer.Option("--seconds", help="How long to measure.")] = 20.0,
 ) -> None:
     """Measure on this machine, with its devices, where the time goes."""
+    _need_device_extra()
     from firmware_bridge.profile import measure
 
     if not live:
@@ -227,6 +239,7 @@ def profile(
 @spool_app.command("stat")
 def spool_stat(config: Config) -> None:
     """Say what waits."""
+    _need_device_extra()
     from firmware_bridge.farewell import open_spool
 
     with open_spool(config_file.load(config)) as spool:
@@ -238,6 +251,7 @@ def spool_drain(
     config: Config, seconds: Annotated[float, typer.Option("--seconds", help="Try this long.")] = 60.0
 ) -> None:
     """Send what waits to the broker now; the daemon must not be running."""
+    _need_device_extra()
     from firmware_bridge.farewell import drain
 
     left = drain(config_file.load(config), seconds)
@@ -251,6 +265,7 @@ def spool_purge(
     config: Config, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
     """Forget what waits."""
+    _need_device_extra()
     from firmware_bridge.farewell import open_spool
 
     with open_spool(config_file.load(config)) as spool:

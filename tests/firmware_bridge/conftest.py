@@ -1,4 +1,5 @@
 from broker import broker, make_broker, observe
 from daemons import daemon_process
+from microcontroller import line, reference
 
-__all__ = ["broker", "daemon_process", "make_broker", "observe"]
+__all__ = ["broker", "daemon_process", "line", "make_broker", "observe", "reference"]

@@ -5,10 +5,12 @@ import json
 import re
 import signal
 import sys
+import threading
 import time
 
 from broker import PATIENCE, free_port, until
 from daemons import NotifySocket, account, settings
+from microcontroller import board, listen
 from schemas import valid
 
 from firmware_bridge.history import AT_RISK_S
@@ -202,3 +204,22 @@ def test_wrong_settings_end_with_2_and_one_line(daemon_process):
 def test_a_fault_of_the_program_ends_with_1_and_a_traceback(broker, daemon_process):
     daemon = daemon_process(settings(broker.port), FAKE_RATE="nonsense").start()
     assert daemon.process.wait(30) == 1
+
+
+def test_an_indicator_on_the_microcontroller_is_required(daemon_process, reference, line):
+    """No acknowledged light, no sensing; with the board there, light and readings come."""
+    ours, port = line
+    toml = settings(free_port(), serial=f'port = "{port}"', indicator='kind = "serial"\nrequired = true')
+    daemon = daemon_process('output = "serial"\n' + toml).start()
+    until(lambda: "no_indicator" in daemon.said(), 30)
+    assert "camera_lost" not in daemon.said(), "no device is opened in the dark"
+    with board(ours, reference) as process:
+        lines = []
+        threading.Thread(target=listen, args=(process.stdout, lines), daemon=True).start()
+        until(lambda: "no_indicator: over" in daemon.said(), 30)
+        until(lambda: "camera_lost" in daemon.said(), 30)
+        until(lambda: sum(each.startswith("reading ") for each in lines) > 10)
+        until(lambda: any(each.split()[:2] == ["frame", "5"] and each.split()[-1] == "01" for each in lines))
+        assert daemon.end() == 0
+        until(lambda: [each for each in lines if each.startswith("frame 5 ")][-1].split()[-1] == "00")
+        process.kill()

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import scenes
 from broker import until
+from fakes import make_reading
+from rich.console import Console
 from schemas import valid
 from streams import MjpegCamera, VirtualMicrophone
 
@@ -24,6 +26,7 @@ from edge_emotion.pipeline import EmotionPipeline, replay
 from edge_emotion.types import AudioBlock
 from firmware_bridge import config_file
 from firmware_bridge.daemon import Daemon
+from firmware_bridge.watch import Meters, meter
 
 
 def write_lossless(path, seconds=4.0):
@@ -277,3 +280,36 @@ def test_microphone_and_camera_to_broker(broker, observe, tmp_path, tiny_bundle_
         process.kill()
         camera.close()
         microphone.stop()
+
+
+def test_watch_and_profile_on_a_clip(tmp_path, tiny_bundle_path):
+    clip = write_lossless(tmp_path / "clip.mkv", seconds=8)
+    toml = tmp_path / "daemon.toml"
+    toml.write_text(f'purpose = "demo"\nbundle = "{tiny_bundle_path}"\n[replay]\nfile = "{clip}"\n')
+    environment = os.environ | {"STATE_DIRECTORY": str(tmp_path / "state"), "COLUMNS": "120"}
+
+    def call(*words):
+        command = [sys.executable, "-m", "firmware_bridge.cli", *words, "-c", str(toml)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+    watched = call("watch", "--seconds", "30")
+    assert watched.returncode == 0, watched.stderr
+    profiled = call("profile", "--seconds", "3")
+    assert profiled.returncode == 0, profiled.stderr
+    for stage in ("descriptors", "cnn", "age of the newest input", "of one core"):
+        assert stage in profiled.stdout
+    assert "Traceback" not in watched.stderr + profiled.stderr
+
+
+def test_meters_show_estimate_error_and_doubt():
+    assert str(meter(0.0, 0.25)).startswith("···············─────●─────")
+    assert str(meter(None, None)).endswith("—")
+    assert "+1.00 ± 0.10" in str(meter(1.0, 0.1))
+    meters = Meters()
+    meters.reading(make_reading(quality=("low_light",)), b"")
+    console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console.print(meters._draw())
+    meters.close()
+    shown = console.export_text()
+    assert "+0.31 ± 0.18" in shown
+    assert "low_light" in shown

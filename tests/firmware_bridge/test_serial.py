@@ -3,12 +3,10 @@
 import contextlib
 import os
 import random
-import shutil
 import struct
 import subprocess
 import threading
 import time
-import tty
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from broker import until
 from fakes import make_reading
 from hypothesis import given
 from hypothesis import strategies as st
+from microcontroller import board, listen
 
 import firmware_bridge
 from edge_emotion.types import QualityFlag
@@ -32,23 +31,6 @@ C = Path(firmware_bridge.__file__).parent / "units/c"
 any_frame = st.builds(
     Frame, st.integers(0, 255), st.binary(max_size=200), st.integers(0, 255), st.integers(0, 255)
 )
-
-
-@pytest.fixture(scope="session")
-def reference(tmp_path_factory):
-    """The C decoder, warnings being errors."""
-    compiler = shutil.which("gcc") or pytest.skip("gcc is not installed")
-    program = tmp_path_factory.mktemp("c") / "decode"
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-pedantic", "-O1"]
-    flags += ["-fsanitize=address,undefined"]
-    subprocess.run(
-        [compiler, *flags, "-c", f"-I{C}", C / "edge_emotion_link.c", "-o", f"{program}.o"], check=True
-    )
-    subprocess.run(
-        [compiler, "-O1", "-fsanitize=address,undefined", "-D_GNU_SOURCE", f"-I{C}", HERE / "decode_stdin.c",
-         f"{program}.o", "-o", program], check=True,
-    )  # fmt: skip
-    return program
 
 
 def decode_in_c(program, data):
@@ -157,17 +139,6 @@ def test_both_decoders_agree_on_fuzz(reference, count):
 
 
 @pytest.fixture
-def line():
-    """A pseudo-terminal: our end, and the path of the daemon's end."""
-    ours, theirs = os.openpty()
-    tty.setraw(ours)
-    tty.setraw(theirs)
-    yield ours, os.ttyname(theirs)
-    os.close(ours)
-    os.close(theirs)
-
-
-@pytest.fixture
 def link(line):
     faults, progress, commands = Faults(), Progress(), []
     link = SerialLink(Serial(port=line[1]), faults, progress.stage("serial", 20), commands.append)
@@ -183,25 +154,10 @@ def wait_for_hello(ours):
         pass
 
 
-def listen(stream, seen):
-    for text in stream:
-        seen.append(text.decode())
-
-
 def drain(ours, count):
     with contextlib.suppress(OSError):
         for _ in range(count):
             os.read(ours, 4096)
-
-
-def board(ours, program):
-    """The C decoder as a microcontroller at our end of the line."""
-    return subprocess.Popen(
-        ["bash", "-c", f"exec {program} answer 3>&0"],
-        stdin=ours,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
 
 
 def test_the_c_decoder_over_a_terminal(reference, link):
