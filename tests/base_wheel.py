@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-PROGRAM = [sys.executable, "-m", "edge_emotion.cli"]
+PROGRAM = [str(Path(sys.executable).with_name("edge-emotion"))]
 
 
 def clip(path: Path) -> None:
