@@ -32,7 +32,6 @@ Matrix32 = Annotated[NDArray[np.float32], types.Array(types.float32, 2, "C")]
 Vector64 = Annotated[NDArray[np.float64], types.Array(types.float64, 1, "C")]
 Matrix64 = Annotated[NDArray[np.float64], types.Array(types.float64, 2, "C")]
 Indices = Annotated[NDArray[np.int64], types.Array(types.int64, 1, "C")]
-IndexMatrix = Annotated[NDArray[np.int64], types.Array(types.int64, 2, "C")]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
