@@ -26,6 +26,11 @@ SUPPORT_VECTORS = typer.Option(
     2000, min=1, help="Most support vectors of a dimension; more are replaced by a reduced set."
 )
 VAD_COLUMNS = ("auc", "found", "false_alarm")
+NOTES = (
+    "Voice activity: Silero VAD 6.2.3 (MIT) as published; chosen over a decision from descriptors by "
+    "`edge-emotion-export evaluate voice-activity`, see docs/speech.md. Leave-one-speaker-out figures (loso) are of EmoTale, "
+    "utterance means, everything refitted for each speaker."
+)
 AS_JSON = typer.Option(False, "--json", help="Print the report as JSON.")
 
 
@@ -57,9 +62,9 @@ def train(
     with run.stderr.status("fitting") as status:
         everyone = spoken.rated | ~spoken.rated
         fitted = speech.fit(spoken, everyone, budget=support_vectors, seed=seed, progress=status.update)
-    command = f"edge-emotion-export train speech --seed {seed} --support-vectors {support_vectors}"
+    command = f"edge-emotion-export train speech --data DATA --out BUNDLE --seed {seed} --support-vectors {support_vectors}"
     metrics = _flat(report) if report else {f"inner_ccc_{k}": v for k, v in fitted.out_of_fold.items()}
-    write_acoustic_part(out, fitted, corpora, command=command, seed=seed, metrics=metrics)
+    write_acoustic_part(out, fitted, corpora, command=command, seed=seed, metrics=metrics, notes=NOTES)
     report |= {
         "inner_folds_ccc": fitted.out_of_fold,
         "command": command,
