@@ -86,8 +86,8 @@ class Connection:
     ) -> None:
         self.client_id = client_id(instance)
         self.counts = Counts()
-        self.fault: str | None = "mqtt_connecting"
-        """Reason code for the status, or None while the broker answers."""
+        self.fault: str | None = None
+        """Reason code for the status; None while the broker answers, and before the first attempt has ended."""
         self.detail = ""
         self.progress_ns = time.monotonic_ns()
         """When the thread last came round; it waits for the network at most about 30 s."""
@@ -197,7 +197,7 @@ class Connection:
     def _failed(self, fault: str, detail: str) -> None:
         self.counts.failures += 1
         if (fault, detail) != (self.fault, self.detail):
-            log.warning("broker %s:%d: %s", self._settings.host, self._settings.resolved_port, detail)
+            log.debug("broker %s:%d: %s", self._settings.host, self._settings.resolved_port, detail)
         self.fault, self.detail = fault, detail
 
     def _session(self) -> bool:

@@ -14,7 +14,6 @@ from firmware_bridge.serial_link import SerialLink, pack_status
 from firmware_bridge.settings import Settings
 
 BROKER_FAULTS = (
-    "mqtt_connecting",
     "mqtt_unreachable",
     "mqtt_refused",
     "mqtt_tls",

@@ -57,7 +57,8 @@ def test_a_hundred_broker_kills_and_ten_sigkills(make_broker, daemon_process, ca
     clean = list(acknowledged)[-1]
     with capsys.disabled():
         print(
-            f"\n{len(acknowledged)} runs, {produced} readings made, {distinct} acknowledged, {total - distinct} sent again, "
+            f"\n{len(acknowledged)} runs, {produced} readings made, {distinct} acknowledged, "
+            f"{total - distinct} sent again, "
             f"{lost} lost to 10 SIGKILLs, resident {min(memory):.1f} to {max(memory):.1f} MiB"
         )
     assert missing[clean] == []
