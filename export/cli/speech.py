@@ -28,8 +28,8 @@ SUPPORT_VECTORS = typer.Option(
 VAD_COLUMNS = ("auc", "found", "false_alarm")
 NOTES = (
     "Voice activity: Silero VAD 6.2.3 (MIT) as published; chosen over a decision from descriptors by "
-    "`edge-emotion-export evaluate voice-activity`, see docs/speech.md. Leave-one-speaker-out figures (loso) are of EmoTale, "
-    "utterance means, everything refitted for each speaker."
+    "`edge-emotion-export evaluate voice-activity`, see docs/speech.md. Leave-one-speaker-out figures (loso) are of "
+    "EmoTale, utterance means, everything refitted for each speaker."
 )
 AS_JSON = typer.Option(False, "--json", help="Print the report as JSON.")
 
@@ -62,7 +62,8 @@ def train(
     with run.stderr.status("fitting") as status:
         everyone = spoken.rated | ~spoken.rated
         fitted = speech.fit(spoken, everyone, budget=support_vectors, seed=seed, progress=status.update)
-    command = f"edge-emotion-export train speech --data DATA --out BUNDLE --seed {seed} --support-vectors {support_vectors}"
+    options = f"--seed {seed} --support-vectors {support_vectors}"
+    command = f"edge-emotion-export train speech --data DATA --out BUNDLE {options}"
     metrics = _flat(report) if report else {f"inner_ccc_{k}": v for k, v in fitted.out_of_fold.items()}
     write_acoustic_part(out, fitted, corpora, command=command, seed=seed, metrics=metrics, notes=NOTES)
     report |= {
