@@ -49,6 +49,9 @@ class PairSettings:
     rating_noise: float = 0.08
     missing: float = 0.06
     """Share of the frames that show no face."""
+    face_error: float = 0.8
+    """How far the faces stray from the truth, slowly and on their own, in standard deviations of the truth: without it
+    the mean of a hundred faces in a window would know more than any camera does."""
     variant: Variant = "plain"
     """``audio_noise``, ``video_noise``: that modality follows a path of its own; ``shared_errors``: raters follow the
     truth plus a path that neither sound nor picture shows, so that both err alike."""
@@ -145,7 +148,13 @@ def _pair(
         partition=partition,
         actor=actor,
         sound=sound,
-        faces=_faces(followed, gallery, scale, settings.missing, rng),
+        faces=_faces(
+            followed + settings.face_error * scale[1] * _path(frames, rng),
+            gallery,
+            scale,
+            settings.missing,
+            rng,
+        ),
         truth=truth,
         ratings={
             dimension: _ratings(rated[:, k], settings.delay_s[dimension], settings, rng)

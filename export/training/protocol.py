@@ -323,6 +323,14 @@ def best_block(found: Mapping[Block, Delay], source: str) -> Block:
     return max(own, key=lambda block: max(own[block].scores))
 
 
+def common_window(found: Mapping[Block, Delay]) -> float:
+    """The window whose blocks score highest together: in one row all windows must speak of the same moment."""
+    total: dict[float, float] = {}
+    for block, delay in found.items():
+        total[block.window_s] = total.get(block.window_s, 0.0) + max(delay.scores)
+    return max(total, key=lambda window_s: total[window_s])
+
+
 def agreed_delay(found: Mapping[Block, Delay]) -> float:
     """The raters' delay belongs to a dimension, not to a modality: the block that scores highest decides."""
     return max(found.values(), key=lambda delay: max(delay.scores)).seconds

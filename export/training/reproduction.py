@@ -30,6 +30,7 @@ from .protocol import (
     System,
     agreed_delay,
     best_block,
+    common_window,
     fit_jobs,
     late_weight,
     mix,
@@ -194,8 +195,10 @@ class _Run:
         jobs = []
         for dimension in DIMENSIONS:
             best = {source: best_block(delays[dimension], source) for source in ("audio", "video")}
+            common = common_window(delays[dimension])
             for system in systems("video"):
-                blocks = tuple(best[source] for source in system.sources)
+                alone = len(system.sources) == 1
+                blocks = tuple(best[s] if alone else Block(s, common) for s in system.sources)
                 statistics = self._statistics(members, blocks)
                 keep = self.settings.keep
                 jobs.append(

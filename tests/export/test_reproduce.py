@@ -133,7 +133,9 @@ class TestPairs:
 
     @pytest.mark.parametrize(("variant", "sound", "face"), [("audio_noise", 0, 1), ("video_noise", 1, 0)])
     def test_noise_in_one_modality(self, tmp_path: Path, variant: str, sound: int, face: int) -> None:
-        pair = pairs_of(tmp_path, planted(variant=variant, train=1, dev=1, duration_s=120.0, missing=0.0))[0]
+        pair = pairs_of(
+            tmp_path, planted(variant=variant, train=1, dev=1, duration_s=120.0, missing=0.0, face_error=0.0)
+        )[0]
         frames = pair.sound.reshape(len(pair.truth), -1)
         level = np.convolve(np.log(np.mean(frames**2, axis=1) + 1e-6), np.ones(50) / 50, mode="same")
         shown = squares().affect[pair.faces, 0]  # type: ignore[index]
