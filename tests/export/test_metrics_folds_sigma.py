@@ -9,7 +9,9 @@ from edge_emotion_export.training.metrics import bootstrap, ccc, pearson, rmse, 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_emotion.config import SigmaParameters, parse
 from edge_emotion.errors import UsageError
+from edge_emotion.fusion import SigmaModel
 
 
 def test_ccc_of_a_shifted_and_scaled_copy():
@@ -118,3 +120,14 @@ def test_weights_count_rows():
     repeated = sigma.fit(np.concatenate([errors, errors[:100]]), twice, TERMS)
     weighted = sigma.fit(errors, facts, TERMS, weights=np.where(np.arange(400) < 100, 2.0, 1.0))
     assert repeated["intercept"]["arousal"] == pytest.approx(weighted["intercept"]["arousal"], abs=0.02)
+
+
+def test_the_device_computes_the_same_sigma():
+    errors, facts, _ = make_errors(500, 8)
+    model = sigma.fit(errors, facts, TERMS)
+    device = SigmaModel(parse(SigmaParameters, model, "sigma"))
+    found = [
+        device.compute({k: None if np.isnan(v[i]) else float(v[i]) for k, v in facts.items()})
+        for i in range(60)
+    ]
+    np.testing.assert_allclose(found, sigma.evaluate(model, facts, 500)[:60], rtol=1e-9)
