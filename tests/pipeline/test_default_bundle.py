@@ -43,7 +43,9 @@ def test_a_talking_face_is_heard_and_seen(pipeline: EmotionPipeline, name: str) 
 @pytest.mark.slow
 def test_valence_rises_with_a_brightening_face(pipeline: EmotionPipeline) -> None:
     """The clip goes from a negative to a positive expression in 20 s, without sound."""
-    valence = np.array([r.valence for r in readings(pipeline, "expression_ramp.mp4") if r.valence is not None])
+    valence = np.array(
+        [r.valence for r in readings(pipeline, "expression_ramp.mp4") if r.valence is not None]
+    )
     third = len(valence) // 3
     assert valence[-third:].mean() - valence[:third].mean() > 0.2
 
