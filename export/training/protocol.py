@@ -226,7 +226,7 @@ class FitJob:
         )
         values = np.full(len(rows.values), mean)
         values[rows.known] = model.predict(rows.values[rows.known].astype(np.float64))
-        return values
+        return np.clip(values, -1.0, 1.0)  # as on the device: a linear regressor knows no bounds
 
 
 def fit_plan(
@@ -332,8 +332,14 @@ def common_window(found: Mapping[Block, Delay]) -> float:
 
 
 def agreed_delay(found: Mapping[Block, Delay]) -> float:
-    """The raters' delay belongs to a dimension, not to a modality: the block that scores highest decides."""
-    return max(found.values(), key=lambda delay: max(delay.scores)).seconds
+    """The raters' delay belongs to a dimension, not to a modality: all blocks vote, each with what it knows.
+
+    ``-log(1 - score^2)`` is how the logarithm of a normal likelihood grows with a correlation: a block that knows
+    nothing says nothing, however its curve may wander (our choice).
+    """
+    curves = [-np.log1p(-np.square(np.clip(delay.scores, 0.0, 0.9999))) for delay in found.values()]
+    candidates = next(iter(found.values())).candidates_s
+    return candidates[int(np.argmax(np.sum(curves, axis=0)))]
 
 
 def with_grid(settings: ProtocolSettings, effort: Literal["full", "quick"]) -> ProtocolSettings:
