@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import socket
 import ssl
 import threading
 import time
@@ -211,6 +212,10 @@ class Connection:
             self._takeovers = 0
             self._failed(*explain(error))
             return False
+        line = client.socket()
+        if isinstance(line, socket.socket):
+            # otherwise a reading waits for the acknowledgement of the one before, some 40 ms
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         accepted = False
         try:
             accepted = self._serve(client)

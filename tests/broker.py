@@ -51,6 +51,7 @@ class Broker:
             "autosave_interval 1",
             "user root" if os.getuid() == 0 else "",
             "log_type all",
+            "set_tcp_nodelay true",
         )
         config.write_text("\n".join(line.format(port=self.port) for line in (*lines, *store)) + "\n")
         self.log = (self.folder / "mosquitto.log").open("ab")
