@@ -14,7 +14,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion import __version__
 from edge_emotion.config import Execution
 from edge_emotion.errors import InputError
 from edge_emotion.features.faces import FaceStream
@@ -58,7 +57,7 @@ class SoundJob:
         bundle = open_bundle(self.bundle)
         voice = bundle.file("acoustic", bundle.manifest.acoustic.voice_activity)
         made_of = (shards.content_hash(self.audio), shards.content_hash(voice), bundle.manifest.acoustic.mode)
-        name = shards.key("sound", __version__, made_of, self.windows_s, self.hop_s)
+        name = shards.key("sound", made_of, self.windows_s, self.hop_s)
         return shards.made(self.keep / f"sound-{name}.parquet", lambda: self._extract(bundle))
 
     def _extract(self, bundle: Bundle) -> Columns:
@@ -114,7 +113,7 @@ class FacesJob:
             part.detector.settings.model_dump(),
             part.crop.model_dump(),
         )
-        name = shards.key("faces", __version__, made_of, self.frame_times_s, self.hop_s)
+        name = shards.key("faces", made_of, self.frame_times_s, self.hop_s)
         return shards.made(self.keep / f"faces-{name}.parquet", lambda: self._extract(bundle))
 
     def _extract(self, bundle: Bundle) -> Columns:

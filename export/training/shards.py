@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from edge_emotion import __version__
 from edge_emotion.errors import InputError, UsageError
 
 Columns = dict[str, NDArray[Any]]
@@ -30,8 +31,8 @@ _ROWS_PER_GROUP = 2500
 
 
 def key(*parts: Any) -> str:
-    """16 hexadecimal digits of the SHA-256 of ``parts`` as canonical JSON."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    """16 hexadecimal digits of the SHA-256 of the program's version and ``parts`` as canonical JSON."""
+    text = json.dumps([__version__, *parts], sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
