@@ -102,7 +102,9 @@ def test_bad_commands_get_an_error_and_change_nothing(broker, observe, daemon_pr
     broker.kill()
     broker.start()
     until(lambda: "refused: retained commands are not obeyed" in daemon.said(), 20)
-    assert "paused" not in [json.loads(body)["state"] for body in watcher.of("/status")[-1:]]
+    until(lambda: state(watcher)["state"] == "degraded", 10)
+    time.sleep(0.5)
+    assert state(watcher)["state"] == "degraded"
     assert daemon.process.poll() is None
 
 
