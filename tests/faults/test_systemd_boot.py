@@ -68,8 +68,10 @@ def booted(tmp_path):
         stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     yield process, observed, tmp_path / "console"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    # killing systemd-nspawn alone would leave the container running: end its first process
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+    process.wait(30)
 
 
 def test_a_stuck_inference_is_restarted_by_systemd(booted):
