@@ -12,8 +12,10 @@ from typing import Any
 import typer
 
 from benchmarks import harness, machine, subjects
+from benchmarks import report as tables
 from edge_emotion.cli import run as commands
 from edge_emotion.errors import InputError, UsageError
+from edge_emotion.model.bundle import default_bundle_path
 
 SCHEMA = "edge_emotion.benchmark/1"
 BUDGETS = Path(__file__).with_name("budgets.toml")
@@ -81,6 +83,13 @@ def compare(a: Path, b: Path) -> None:
         print(f"{name:44} {one[by]:16.4f} {two[by]:16.4f}  {ratio:6.2f}  {unit}")
 
 
+@app.command()
+def report() -> None:
+    """Renew the tables of both READMEs from the committed results."""
+    for path in tables.write():
+        print(path.name, "renewed:", path.parent.name)
+
+
 def measure(names: list[str], options: harness.Options) -> dict[str, Any]:
     """Run the subjects and describe the machine around them."""
     before = machine.condition()
@@ -89,6 +98,7 @@ def measure(names: list[str], options: harness.Options) -> dict[str, Any]:
         "schema": SCHEMA,
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "machine": machine.fingerprint(),
+        "bundle": json.loads((default_bundle_path() / "manifest.json").read_text())["sha256"],
         "before": before,
         "after": machine.condition(),
         "results": results,
