@@ -6,9 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # The CPU build; a bare `torch` would bring gigabytes of CUDA. For a GPU: make test TORCH=torch
 TORCH ?= torch==2.13.0
 EXTRAS := device,tflite,metrics,plot,parquet,sign,export,dev
-SYSTEM_PACKAGES := gcc libc6-dev portaudio19-dev mosquitto mosquitto-clients pulseaudio pulseaudio-utils systemd
+SYSTEM_PACKAGES := gcc libc6-dev portaudio19-dev libasound2-plugins mosquitto mosquitto-clients pulseaudio pulseaudio-utils systemd
 
-.PHONY: help demo test lint test-kernels peers system-packages clean
+.PHONY: help demo test lint test-kernels test-faults peers system-packages clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,6 +29,9 @@ lint: $(VENV)/.test ## Style, formatting, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test-faults: $(VENV)/.test ## Long fault injection: killed brokers and daemons, a real systemd where it can boot
+	$(BIN)/python -m pytest -q -m faults --timeout=3600 tests/faults tests/firmware_bridge
 
 test-kernels: $(VENV)/.test ## The kernels' tests once without the JIT and once with bounds checks
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n 2 -m "kernels and not compiled" tests/kernels

@@ -66,7 +66,8 @@ def _essence(reports: list[dict[str, Any]]) -> str:
     commands = ", ".join(sorted({f"`{report['command']}`" for report in reports}))
     rows += [
         "",
-        f"CPU time unless the row says otherwise, one thread. {commands}; all figures and peers: [benchmarks/README.md](benchmarks/README.md).",
+        f"CPU time unless the row says otherwise, one thread. {commands}.",
+        "All figures and peers: [benchmarks/README.md](benchmarks/README.md).",
     ]
     return "\n".join(rows)
 
