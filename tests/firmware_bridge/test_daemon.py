@@ -63,7 +63,9 @@ def test_status_is_told_once_per_change(broker, observe, daemon_process):
     daemon_process(settings(broker.port)).start()
     until(lambda: state(watcher)["reasons"] == ["camera_lost"], 20)
     time.sleep(2)
-    told = [(each["state"], tuple(each["reasons"])) for each in map(json.loads, watcher.of("/status"))]
+    # A watcher that had to reconnect is handed the retained status once more; that is the broker's doing.
+    live = [body for topic, body, retained, _ in watcher.heard if topic.endswith("/status") and not retained]
+    told = [(each["state"], tuple(each["reasons"])) for each in map(json.loads, live)]
     assert all(a != b for a, b in itertools.pairwise(told))
 
 
