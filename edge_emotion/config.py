@@ -37,7 +37,11 @@ def parse(model: type[M], data: Any, source: str, error: type[EdgeEmotionError] 
     except ValidationError as invalid:
         first = invalid.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"]) or "(top level)"
-        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        what = (
+            "unknown key"
+            if first["type"] == "extra_forbidden"
+            else first["msg"].removeprefix("Value error, ")
+        )
         more = invalid.error_count() - 1
         raise error(f"{source}: {path}: {what}" + (f" (and {more} more)" if more else "")) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import chain
@@ -22,6 +23,7 @@ from edge_emotion.types import F32, U8, AudioBlock, VideoFrame
 
 BLOCK_S = 0.02
 """Length of the sound blocks."""
+_USUAL_HZ = 48_000  # faster sound costs time and tells nothing more
 _CUT_S = 1.0  # a clip that ends this much before its header says is cut off
 
 
@@ -45,9 +47,10 @@ def open_clip(
     Raises
     ------
     InputError
-        The file is missing, empty, not a media file, or has neither sound nor picture.
+        The file is missing, empty, not a media file, or has neither sound nor picture; while iterating: nothing of
+        it can be decoded.
     UsageError
-        The part asked for is empty.
+        The part asked for is empty, or the file ends before it.
     """
     return ClipSource(Path(path), start_s or 0.0, duration_s, sample_rate_hz)
 
@@ -68,15 +71,19 @@ class ClipSource:
     """
 
     def __init__(self, path: Path, start_s: float, duration_s: float | None, sample_rate_hz: int) -> None:
-        if start_s < 0 or (duration_s is not None and duration_s <= 0):
+        if not 0 <= start_s < math.inf or (duration_s is not None and not 0 < duration_s < math.inf):
             raise UsageError(f"{path}: a part of the clip begins at 0 s or later and lasts longer than 0 s")
         self.path = path
         self.sample_rate_hz = sample_rate_hz
         self._notes: list[str] = []
         self._start_ns = round(start_s * 1e9)
         self._end_ns = None if duration_s is None else round((start_s + duration_s) * 1e9)
-        self._video = Track(path, "video", start_s)
         self._audio: AudioFile | None = None
+        self._video = Track(path, "video", start_s)
+        file_end_s = self._video.file_end_s
+        if file_end_s is not None and 0 < file_end_s <= start_s:
+            self.close()
+            raise UsageError(f"{path}: it ends at {file_end_s:.1f} s, before the part asked for")
         try:
             self._audio = AudioFile(path, start_s, duration_s)
         except InputError:
@@ -87,6 +94,10 @@ class ClipSource:
         if self._audio is not None and self._audio.sample_rate_hz < sample_rate_hz:
             self._notes.append(
                 f"sound: at {self._audio.sample_rate_hz} Hz it lacks the upper part of the voice"
+            )
+        elif self._audio is not None and self._audio.sample_rate_hz > _USUAL_HZ:
+            self._notes.append(
+                f"sound: {self._audio.sample_rate_hz} Hz are brought down to {sample_rate_hz} Hz"
             )
         if not self._video.present:
             self._notes.append("there is no moving picture in it")
@@ -121,10 +132,14 @@ class ClipSource:
 
     def __iter__(self) -> Iterator[AudioBlock | VideoFrame]:
         """The items, in the order of their delivery."""
-        end_ns = 0
+        end_ns: int | None = None
         for item in self._merged():
             end_ns = _delivered_ns(item)
             yield item
+        if end_ns is None:
+            if self._start_ns == 0:
+                raise InputError(f"{self.path}: nothing of it can be decoded")
+            return
         declared_s = self._video.file_end_s
         if self._end_ns is None and declared_s is not None and end_ns / 1e9 < declared_s - _CUT_S:
             self._notes.append(f"cut off at {end_ns / 1e9:.1f} s of {declared_s:.1f} s")
@@ -155,7 +170,7 @@ class ClipSource:
             if time_ns >= self._start_ns and time_ns > last_ns:
                 last_ns = time_ns
                 yield VideoFrame(_upright(frame, reformatter), time_ns)
-        if self._video.present and last_ns < 0:
+        if self._video.present and last_ns < 0 and self._start_ns == 0:
             self._notes.append("picture: nothing of it can be decoded")
 
 

@@ -78,8 +78,10 @@ class Track:
     @property
     def warnings(self) -> list[str]:
         """What is amiss so far, one line each."""
-        damage = [f"{NAMES[self.kind]}: damaged in {self._damaged} places"] if self._damaged else []
-        return self._notes + damage
+        if not self._damaged:
+            return self._notes
+        places = "1 place" if self._damaged == 1 else f"{self._damaged} places"
+        return [*self._notes, f"{NAMES[self.kind]}: damaged in {places}"]
 
     @property
     def present(self) -> bool:

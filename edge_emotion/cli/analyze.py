@@ -62,13 +62,23 @@ def analyze(
                 write(reading)
                 kept.append(reading)
         elapsed_s = time.perf_counter() - began
-        for warning in source.warnings:
+        for warning in (*source.warnings, *_absent(kept, source)):
             stderr.print(f"[yellow]warning:[/] {clip.name}: {warning}")
         if plot is not None:
             from edge_emotion.cli.analysis_plot import draw
 
             draw(kept, plot, clip.name, models.manifest)
         _summarise(kept, clip.name, models, elapsed_s, [path for path in (out, plot) if path])
+
+
+def _absent(readings: list[Reading], source: ClipSource) -> Iterator[str]:
+    """What was never found though the clip could have had it."""
+    for there, flag, what in (
+        (source.has_video, "no_face", "face"),
+        (source.has_audio, "no_speech", "speech"),
+    ):
+        if there and readings and all(flag in reading.quality for reading in readings):
+            yield f"no {what} was found in it"
 
 
 def _check_outputs(out: Path | None, plot: Path | None) -> None:

@@ -153,6 +153,7 @@ def text(path: Path) -> Path:
         ("text.mp4", text),
         ("cut.mp4", cut_before_index),
         ("neither.srt", srt),
+        ("nothing.png", lambda path: path.write_bytes(b"x") and path),
         ("folder.mp4", lambda path: path.mkdir() or path),
     ],
 )
@@ -173,7 +174,7 @@ def test_what_cannot_be_read_is_one_line_and_65(
 
 
 @pytest.mark.parametrize("command", ["analyze", "inspect", "profile"])
-@pytest.mark.parametrize("fault", ["byte", "outside", "schema", "missing"])
+@pytest.mark.parametrize("fault", ["byte", "outside", "link", "schema", "missing"])
 def test_a_bad_bundle_is_one_line_and_65(
     command: str,
     fault: str,
@@ -189,6 +190,10 @@ def test_a_bad_bundle_is_one_line_and_65(
         file.write_bytes(file.read_bytes()[:-1] + b"!")
     elif fault == "outside":
         manifest["face"]["encoder"]["file"] = "../../outside.onnx"
+    elif fault == "link":
+        file = bundle / "face" / "encoder.onnx"
+        file.rename(tmp_path / "outside.onnx")
+        file.symlink_to(tmp_path / "outside.onnx")
     elif fault == "schema":
         manifest["schema"] = "edge_emotion.bundle/9"
     else:
@@ -253,11 +258,11 @@ def not_finite() -> np.ndarray:
             "noface.mov",
             lambda path: write_clip(path, shades=[120] * 75, sound=voice(3.0), rate=RATE),
             ["no_face"],
-            "",
+            "no face was found",
             True,
         ),
         ("low.mov", lambda path: write_scene(path, rate=8000), [], "8000 Hz", True),
-        ("high.mkv", lambda path: write_scene(path, rate=96_000), [], "", True),
+        ("high.mkv", lambda path: write_scene(path, rate=96_000), [], "96000 Hz", True),
         ("nan.wav", lambda path: float_wav(path, not_finite()), ["no_face"], "not finite", True),
     ],
 )
@@ -320,7 +325,19 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     assert one_line(capfd.readouterr().err)
 
 
-@pytest.mark.parametrize("arguments", [["--rate-hz", "0"], ["--rate-hz", "1000"], ["--provider", "cuda"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--rate-hz", "0"],
+        ["--rate-hz", "1000"],
+        ["--rate-hz", "nan"],
+        ["--start", "100"],
+        ["--start", "inf"],
+        ["--duration", "0"],
+        ["--duration", "inf"],
+        ["--provider", "cuda"],
+    ],
+)
 def test_usage_faults_are_2(
     analyze: Callable[..., int], scene: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
