@@ -38,15 +38,25 @@ class AudioFile:
         A sound or video file.
     start_s, duration_s
         The part to read, in the file's presentation time; to the end where no duration is given.
+    channel
+        The channel to read, counted from 0, instead of the mean of all.
 
     Raises
     ------
     InputError
-        On opening: there is no such file, it is not a media file, or there is no sound in it.
+        On opening: there is no such file, it is not a media file, there is no sound in it, or not that channel.
     """
 
-    def __init__(self, path: Path | str, start_s: float = 0.0, duration_s: float | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        *,
+        channel: int | None = None,
+    ) -> None:
         self.path = Path(path)
+        self._channel = channel
         self._start_s = start_s
         self._end_s = None if duration_s is None else start_s + duration_s
         self._track = Track(self.path, "audio", start_s)
@@ -61,6 +71,11 @@ class AudioFile:
                 f"{self.path}: there is no sound in it" + "".join(f" ({w})" for w in self.warnings)
             )
         self.sample_rate_hz: int = self._first[1].sample_rate
+        if channel is not None and not 0 <= channel < (channels := self._first[1].layout.nb_channels):
+            self.close()
+            raise InputError(
+                f"{self.path}: there is no channel {channel}: the sound has {channels}, counted from 0"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +106,7 @@ class AudioFile:
         return told
 
     def __iter__(self) -> Iterator[F32]:
-        """Blocks of about a second, ``float32 (n,)``, the mean of all channels, full scale [-1, 1]."""
+        """Mono blocks of about a second, ``float32 (n,)``, full scale [-1, 1]."""
         waiting: list[F32] = []
         for block in self.blocks():
             waiting.append(block.samples)
@@ -150,21 +165,23 @@ class AudioFile:
 
     def _at_rate(self, frame: Any) -> F32:
         """Mono samples; a stream that changes its rate half-way is brought to the first one, frame by frame."""
-        samples = _mono(frame)
+        samples = _mono(frame, self._channel)
         if frame.sample_rate == self.sample_rate_hz:
             return samples
         changed: F32 = soxr.resample(samples, frame.sample_rate, self.sample_rate_hz).astype(np.float32)
         return changed
 
 
-def read_audio(path: Path | str, start_s: float = 0.0, duration_s: float | None = None) -> tuple[F32, int]:
+def read_audio(
+    path: Path | str, start_s: float = 0.0, duration_s: float | None = None, *, channel: int | None = None
+) -> tuple[F32, int]:
     """Sound of a file, or a part of it, as mono ``float32 (n,)`` and its sample rate (Hz); raises `InputError`."""
-    with AudioFile(path, start_s, duration_s) as sound:
+    with AudioFile(path, start_s, duration_s, channel=channel) as sound:
         blocks = list(sound)
         return (np.concatenate(blocks) if blocks else np.zeros(0, np.float32)), sound.sample_rate_hz
 
 
-def _mono(frame: Any) -> F32:
+def _mono(frame: Any, channel: int | None) -> F32:
     if frame.format.is_planar and frame.layout.nb_channels >= _PLANES:
         # From here on PyAV takes what follows the frame's eight pointers for further channels.
         frame = av.AudioResampler(format=frame.format.packed.name).resample(frame)[0]
@@ -173,6 +190,8 @@ def _mono(frame: Any) -> F32:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     kind = f"{samples.dtype.kind}{samples.dtype.itemsize}"
     offset = 128.0 if kind == "u1" else 0.0
+    if channel is not None and channel < len(samples):  # a stream may change its channels half-way
+        samples = samples[channel : channel + 1]
     mean = samples.mean(axis=0, dtype=np.float64) if len(samples) > 1 else samples[0]
     return ((mean - np.float32(offset)) / np.float32(_FULL_SCALE[kind])).astype(np.float32)
 

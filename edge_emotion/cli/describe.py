@@ -33,6 +33,8 @@ class Request:
         Analyse each window as a recording of its own.
     start_s, duration_s
         The part of each file to look at.
+    channel
+        The channel to describe, counted from 0, instead of the mean of all.
     """
 
     mode: Mode = "compat"
@@ -42,6 +44,7 @@ class Request:
     restart: bool = False
     start_s: float = 0.0
     duration_s: float | None = None
+    channel: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +85,7 @@ class FileRows:
 def describe_file(path: Path | str, request: Request) -> FileRows:
     """Rows of one file, decoded and described piece by piece; why a file cannot be read is told in ``fault``."""
     try:
-        with AudioFile(path, request.start_s, request.duration_s) as sound:
+        with AudioFile(path, request.start_s, request.duration_s, channel=request.channel) as sound:
             rows = (_whole if request.window_s is None else _windows)(str(path), sound, request)
             return replace(rows, warnings=tuple(sound.warnings))
     except EdgeEmotionError as fault:

@@ -23,13 +23,20 @@ _PITCH_FRAME_S, _ROW_S = 0.060, 0.020
 _VOICED, _PITCH, _FORMANTS = "#cfe3f5", "#0b62c4", ("#d1242f", "#e07b00", "#8a5a00")
 
 
-def draw(path: Path, out: Path, start_s: float = 0.0, duration_s: float | None = None) -> None:
+def draw(
+    path: Path,
+    out: Path,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    *,
+    channel: int | None = None,
+) -> None:
     """Draw a part of the sound of ``path`` into the picture ``out``; raises `InputError` and `UsageError`.
 
     Formants are those of the ``corrected`` mode, because the reference's lie off the dark bars of the spectrogram;
     pitch and loudness are the same in both modes.
     """
-    samples, rate_hz = read_audio(path, start_s, duration_s)
+    samples, rate_hz = read_audio(path, start_s, duration_s, channel=channel)
     table = compute_descriptors(samples, rate_hz, "corrected")
     if table.too_short:
         raise InputError(f"{path}: {len(samples) / rate_hz:.3f} s of sound is too short to be drawn")

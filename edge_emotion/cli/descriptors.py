@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import concurrent.futures.process
 import contextlib
 import csv
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from edge_emotion.cli import app
-from edge_emotion.cli.run import stderr
-from edge_emotion.errors import InputError, UsageError
+from edge_emotion.cli import app, run
+from edge_emotion.errors import EdgeEmotionError, InputError, UsageError
 
 if TYPE_CHECKING:
     from edge_emotion.cli.describe import FileRows, Request
@@ -27,10 +27,26 @@ SOUND_SUFFIXES = frozenset({
 })  # fmt: skip
 """What a folder is searched for where no pattern is given."""
 
+EXAMPLES = """Examples:
 
-@app.command()
+[bold]edge-emotion descriptors speech.wav[/] prints 88 functionals of the whole file.
+
+[bold]edge-emotion descriptors speech.wav --lld --out rows.csv[/] writes 25 descriptors each 10 ms.
+
+[bold]edge-emotion descriptors corpus/ --pattern '*.flac' --jobs 4 --out all.parquet[/] describes a folder.
+
+[bold]edge-emotion descriptors talk.mp4 --window 3 --hop 0.5[/] describes each 3 seconds, twice a second.
+
+[bold]edge-emotion descriptors speech.wav --plot speech.png[/] draws spectrogram, pitch, formants and loudness.
+
+"""
+
+
+@app.command(epilog=EXAMPLES + run.EXIT_CODES)
 def descriptors(
-    audio: list[Path] = typer.Argument(help="Sound or video files, and folders that are searched in depth."),
+    audio: list[Path] = typer.Argument(
+        metavar="AUDIO...", help="Sound or video files, and folders that are searched in depth."
+    ),
     mode: Literal["compat", "corrected"] = typer.Option(
         "compat", help="Match the reference program, quirks included, or what the paper describes."
     ),
@@ -38,7 +54,7 @@ def descriptors(
         False, "--lld", help="The 25 descriptors each 10 ms instead of the 88 functionals."
     ),
     window: float | None = typer.Option(
-        None, min=0.06, help="Functionals over windows of this many seconds."
+        None, min=0.06, help="Functionals over windows of this many seconds, not of the whole file."
     ),
     hop: float = typer.Option(1.0, min=0.001, help="Seconds from window to window."),
     restart: bool = typer.Option(
@@ -46,28 +62,38 @@ def descriptors(
     ),
     start: float = typer.Option(0.0, min=0.0, help="Second of each file to begin with."),
     duration: float | None = typer.Option(None, min=0.0, help="Seconds of each file to look at."),
+    channel: int | None = typer.Option(
+        None, min=0, help="Channel to describe, counted from 0; by default the mean of all."
+    ),
     out: Path | None = typer.Option(None, help="Write here (.csv or .parquet) instead of standard output."),
     plot: Path | None = typer.Option(
-        None, help="Draw the file's waveform, spectrogram, pitch and loudness (.png)."
+        None, help="Draw one file: waveform, spectrogram, pitch, formants, loudness, voiced spans (.png)."
     ),
     jobs: int = typer.Option(0, min=0, help="Worker processes; 0: one each core, as far as there are files."),
     pattern: str | None = typer.Option(None, help="Files to take from folders, such as '*.flac'."),
 ) -> None:
-    """Describe the voice in AUDIO by the set eGeMAPSv02: one row a file, a window or 10 ms."""
+    """Describe the voice in AUDIO by the set eGeMAPSv02: one row a file, a window or 10 ms.
+
+    Columns: file, start and end (s), then the reference's names in its order.
+    Sound below 60 ms is a row without values.
+    A file that cannot be read is named; the others are described all the same.
+    """
     from edge_emotion.cli.describe import Request
 
     if lld and window is not None:
         raise UsageError("--lld has a row each 10 ms and takes no --window")
     if restart and window is None:
         raise UsageError("--restart needs a --window")
+    if not all(map(math.isfinite, (start, hop, duration or 0.0, window or 0.0))):
+        raise UsageError("times are finite: leave --duration away to look at everything")
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise UsageError(f"{out}: the table can be written as .csv or .parquet")
     files = list(_files(audio, pattern))
     if plot is not None:
-        _plot(files, plot, start, duration)
+        _plot(files, plot, start, duration, channel)
         if out is None:
             return
-    request = Request(mode, lld, window, hop, restart, start, duration)
+    request = Request(mode, lld, window, hop, restart, start, duration, channel)
     jobs = min(jobs or os.cpu_count() or 1, len(files))
     faults = 0
     with _table(out, request.names) as table:
@@ -110,14 +136,19 @@ def _described(files: Sequence[Path], request: Request, jobs: int) -> Iterator[F
         yield from map(describe, files)
         return
     with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(describe, files)
+        try:
+            yield from pool.map(describe, files)
+        except concurrent.futures.process.BrokenProcessPool as fault:
+            raise EdgeEmotionError(
+                "a worker process was killed, perhaps for want of memory: try fewer --jobs"
+            ) from fault
 
 
 def _progress(rows: Iterator[FileRows], count: int) -> Iterator[FileRows]:
     from rich.progress import track
 
-    shown = stderr.is_terminal and count > 1
-    yield from track(rows, "Describing", total=count, console=stderr, disable=not shown)
+    shown = run.stderr.is_terminal and count > 1
+    yield from track(rows, "Describing", total=count, console=run.stderr, disable=not shown)
 
 
 class _CsvTable:
@@ -138,7 +169,7 @@ class _CsvTable:
 class _ParquetTable:
     """The same columns as ``float32``; too short sound is a row of nulls."""
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
+    def __init__(self, file: Any, names: Sequence[str]) -> None:
         try:
             import pyarrow as pa
             from pyarrow import parquet
@@ -149,7 +180,7 @@ class _ParquetTable:
         self._pa = pa
         times = [("file", pa.string()), ("start", pa.float64()), ("end", pa.float64())]
         self._schema = pa.schema([*times, *((name, pa.float32()) for name in names)])
-        self._writer = parquet.ParquetWriter(path, self._schema)
+        self._writer = parquet.ParquetWriter(file, self._schema)
 
     def write(self, rows: FileRows) -> None:
         count = len(rows.start_s)
@@ -171,7 +202,7 @@ def _table(out: Path | None, names: Sequence[str]) -> Iterator[_CsvTable | _Parq
     unfinished = out.with_name(out.name + ".part")
     try:
         if out.suffix == ".parquet":
-            with contextlib.closing(_ParquetTable(unfinished, names)) as table:
+            with unfinished.open("wb") as binary, contextlib.closing(_ParquetTable(binary, names)) as table:
                 yield table
         else:
             with unfinished.open("w", newline="", encoding="utf-8") as file:
@@ -183,7 +214,9 @@ def _table(out: Path | None, names: Sequence[str]) -> Iterator[_CsvTable | _Parq
         unfinished.unlink(missing_ok=True)
 
 
-def _plot(files: Sequence[Path], out: Path, start_s: float, duration_s: float | None) -> None:
+def _plot(
+    files: Sequence[Path], out: Path, start_s: float, duration_s: float | None, channel: int | None
+) -> None:
     if len(files) != 1:
         raise UsageError(f"--plot draws one file, not {len(files)}")
     try:
@@ -192,4 +225,4 @@ def _plot(files: Sequence[Path], out: Path, start_s: float, duration_s: float | 
         raise UsageError("the picture needs matplotlib: pip install 'edge-emotion[plot]'") from fault
     from edge_emotion.cli.descriptor_plot import draw
 
-    draw(files[0], out, start_s, duration_s)
+    draw(files[0], out, start_s, duration_s, channel=channel)

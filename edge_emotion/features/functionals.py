@@ -56,7 +56,9 @@ class LldTable:
         return len(self.values) == 0
 
 
-def compute_descriptors(samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat") -> LldTable:
+def compute_descriptors(
+    samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat", *, channel: int | None = None
+) -> LldTable:
     """The 25 descriptors, one row each 10 ms.
 
     Parameters
@@ -65,25 +67,34 @@ def compute_descriptors(samples: NDArray[Any], sample_rate_hz: int, mode: Mode =
         ``int16``, ``float32`` or ``float64``, shape (n,) or (n, channels), full scale [-1, 1]; channels are averaged,
         values that are not finite are taken as 0.
     sample_rate_hz
-        Any rate from 8 kHz on.
+        8000 to 96000.
     mode
         ``compat`` matches the reference program, ``corrected`` the paper.
+    channel
+        The channel to describe, counted from 0, instead of the mean of all.
 
     Returns
     -------
     LldTable
         In ``compat`` one row more than 60 ms frames fit, as the reference has it; in ``corrected`` one a frame.
+
+    Raises
+    ------
+    UsageError
+        Sound of another type or shape, a rate, mode or channel that is not there.
     """
     table = TableRecording(sample_rate_hz, mode)
-    for block in _blocks(samples, sample_rate_hz):
+    for block in _blocks(samples, sample_rate_hz, channel):
         table.push(block)
     return table.finish()
 
 
-def compute_functionals(samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat") -> F32 | None:
+def compute_functionals(
+    samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat", *, channel: int | None = None
+) -> F32 | None:
     """The 88 functionals of a whole recording, in the order of ``FUNCTIONAL_NAMES``.
 
-    Parameters are those of `compute_descriptors`.
+    Parameters and errors are those of `compute_descriptors`.
 
     Returns
     -------
@@ -92,7 +103,7 @@ def compute_functionals(samples: NDArray[Any], sample_rate_hz: int, mode: Mode =
         sound is shorter than 60 ms.
     """
     recording = Recording(sample_rate_hz, mode)
-    for block in _blocks(samples, sample_rate_hz):
+    for block in _blocks(samples, sample_rate_hz, channel):
         recording.push(block)
     return recording.finish()
 
@@ -121,10 +132,10 @@ class Recording:
         f0 = self._f0.live
         return np.count_nonzero(f0) / len(f0) if len(f0) else None
 
-    def push(self, samples: F32) -> None:
-        """Take samples ``float32 (n,)``."""
+    def push(self, samples: NDArray[Any]) -> None:
+        """Take samples as `mono` does: any split of them gives the same bits."""
         stream = self._stream
-        stream.push(samples)
+        stream.push(mono(samples))
         # A row is certain once its right neighbour is there.
         short_end, long_end = stream.first_row + len(stream.short), stream.first_row + len(stream.long)
         self._take_spectral(short_end - 1)
@@ -190,8 +201,9 @@ class TableRecording:
         self._rows.reset()
         self._heard = 0
 
-    def push(self, samples: F32) -> None:
-        """Take samples ``float32 (n,)``."""
+    def push(self, samples: NDArray[Any]) -> None:
+        """Take samples as `mono` does: any split of them gives the same bits."""
+        samples = mono(samples)
         self._stream.push(samples)
         self._heard += len(samples)
         end = self._stream.first_row + len(self._stream.long)
@@ -219,7 +231,8 @@ class TableRecording:
             rows.lld_rows(stream.short, stream.long, begin - first, released - first, out)
 
 
-def _blocks(samples: NDArray[Any], sample_rate_hz: int) -> Iterator[F32]:
+def _blocks(samples: NDArray[Any], sample_rate_hz: int, channel: int | None) -> Iterator[F32]:
     """Any usual layout of sound as mono blocks of some seconds."""
+    samples = np.atleast_1d(samples)
     for start in range(0, max(len(samples), 1), _BLOCK_S * sample_rate_hz):
-        yield mono(samples[start : start + _BLOCK_S * sample_rate_hz])
+        yield mono(samples[start : start + _BLOCK_S * sample_rate_hz], channel=channel)

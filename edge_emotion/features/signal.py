@@ -21,9 +21,10 @@ def mono(samples: NDArray[Any], *, channel: int | None = None) -> F32:
     ----------
     samples
         ``int16`` of either byte order (divided by 32767, as the reference does), ``float32`` or ``float64``; shape
-        ``(n,)`` or ``(n, channels)``. Neither contiguous nor writable memory is needed; it is never written to.
+        ``(n,)`` or ``(n, channels)``. Neither contiguous nor writable memory is needed; it is never written to, and
+        returned as it is where nothing needs to be done.
     channel
-        The channel to take; by default the mean of all.
+        The channel to take, counted from 0; by default the mean of all.
 
     Raises
     ------
@@ -31,7 +32,8 @@ def mono(samples: NDArray[Any], *, channel: int | None = None) -> F32:
         Another type or shape, or a channel that is not there.
     """
     samples = np.asarray(samples)
-    if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    if samples.ndim not in (1, 2) or channels == 0:
         raise UsageError(f"sound of shape {samples.shape}: hand over (n,) or (n, channels)")
     if samples.dtype.kind == "i" and samples.dtype.itemsize == 2:
         scale = np.float32(32767.0)
@@ -39,11 +41,11 @@ def mono(samples: NDArray[Any], *, channel: int | None = None) -> F32:
         scale = np.float32(1.0)
     else:
         raise UsageError(f"sound of type {samples.dtype}: convert it to int16, float32 or float64")
+    if channel is not None and not 0 <= channel < channels:
+        raise UsageError(f"there is no channel {channel}: the sound has {channels}, counted from 0")
+    if samples.ndim == 1 and samples.dtype == np.float32 and samples.flags.c_contiguous:
+        return samples
     if samples.ndim == 2:
-        if channel is not None and not 0 <= channel < samples.shape[1]:
-            raise UsageError(
-                f"there is no channel {channel}: the sound has {samples.shape[1]}, counted from 0"
-            )
         samples = samples.mean(axis=1) if channel is None else samples[:, channel]
     return np.ascontiguousarray(samples.astype(np.float32) / scale)
 

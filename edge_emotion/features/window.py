@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_emotion.errors import UsageError
 from edge_emotion.features.functionals import ROW_S, SHORTEST_S, Recording
 from edge_emotion.features.lld import MOST_WAITED, LowLevelStream, Mode
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
 from edge_emotion.features.rows import Rows
+from edge_emotion.features.signal import mono
 from edge_emotion.kernels import descriptor_rows as rows
 from edge_emotion.kernels.functionals import (
     FRAME_S,
@@ -115,10 +118,10 @@ class DescriptorWindow:
         mode: Mode = "compat",
         restart: bool = False,
     ) -> None:
-        if not window_s or min(window_s) < SHORTEST_S:
-            raise UsageError(f"windows of {list(window_s)} s: each needs at least {SHORTEST_S} s")
-        if hop_s * sample_rate_hz < 1.0:
-            raise UsageError(f"a hop of {hop_s} s is shorter than one sample")
+        if not window_s or not all(SHORTEST_S <= length < math.inf for length in window_s):
+            raise UsageError(f"windows of {list(window_s)} s: each needs at least {SHORTEST_S} s and an end")
+        if not 1.0 <= hop_s * sample_rate_hz < math.inf:
+            raise UsageError(f"a hop of {hop_s} s: it needs at least one sample and an end")
         self.sample_rate_hz = sample_rate_hz
         self.window_s = tuple(window_s)
         self.hop_s = hop_s
@@ -140,8 +143,9 @@ class DescriptorWindow:
         self._source: _Source = kind(self._stream, max(self._lengths))
         self._hops = 0
 
-    def push(self, samples: F32) -> list[WindowFunctionals]:
-        """Take samples ``float32 (n,)``; one result for each hop that they complete, once 60 ms have been heard."""
+    def push(self, samples: NDArray[Any]) -> list[WindowFunctionals]:
+        """Take samples as `mono` does; one result for each hop that they complete, once 60 ms have been heard."""
+        samples = mono(samples)
         results: list[WindowFunctionals] = []
         begin = 0
         while True:
@@ -235,7 +239,7 @@ class _Restarted:
     def __init__(self, stream: LowLevelStream, longest: int) -> None:
         self._recording = Recording(stream.sample_rate_hz, stream.mode)
         self._longest = longest
-        self._samples = Rows(capacity=2 * longest)
+        self._samples = Rows()
         self._faults = 0
         self.heard = 0
 

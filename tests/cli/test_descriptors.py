@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 import wave
@@ -88,6 +89,34 @@ def test_restarted_windows_are_what_each_part_alone_gives(file, tmp_path):
         assert np.array_equal(floats(row), compute_functionals(voice(2.5)[begin:end], RATE))
 
 
+def test_one_channel_of_two(tmp_path, capsys):
+    path, out = tmp_path / "two.wav", tmp_path / "x.csv"
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((2, 2, RATE, 0, "NONE", ""))
+        sound.writeframes(np.stack([0 * voice(1), voice(1)], axis=1).tobytes())
+    assert descriptors(path, "--channel", 1, "--out", out) == 0
+    assert np.array_equal(floats(read(out)[1]), compute_functionals(voice(1), RATE))
+    assert descriptors(path, "--channel", 2) == 65
+    assert "two.wav: there is no channel 2: the sound has 2" in capsys.readouterr().err
+
+
+def die(path, request):
+    os._exit(9)
+
+
+def test_a_killed_worker_is_one_line(file, capsys, monkeypatch):
+    monkeypatch.setattr("edge_emotion.cli.describe.describe_file", die)
+    assert descriptors(file, file, "--jobs", 2) == 1
+    assert "a worker process was killed" in capsys.readouterr().err
+
+
+def test_help_teaches(capsys):
+    assert descriptors("--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Examples: edge-emotion descriptors speech.wav" in said
+    assert "65 input that cannot be read" in said
+
+
 def test_too_short_is_a_row_without_values_and_a_word(file, tmp_path, capsys):
     out = tmp_path / "x.csv"
     assert descriptors(file, "--duration", 0.059, "--out", out) == 0
@@ -147,6 +176,9 @@ def test_a_picture_is_drawn(file, tmp_path):
     [
         (["--lld", "--window", "2"], "--window"),
         (["--restart"], "--window"),
+        (["--window", "inf"], "finite"),
+        (["--duration", "inf"], "finite"),
+        (["--out", "gone/x.parquet"], "cannot be written (No such file"),
         (["--out", "x.xlsx"], ".parquet"),
         (["--out", "gone/x.csv"], "cannot be written"),
         (["--plot", "gone/x.png"], "cannot be written"),

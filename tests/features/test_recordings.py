@@ -17,8 +17,10 @@ from edge_emotion.features.functionals import (
     compute_descriptors,
     compute_functionals,
 )
+from edge_emotion.features.lld import samples_in
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
 from edge_emotion.features.rows import Rows
+from edge_emotion.features.window import DescriptorWindow
 
 RATE = 16_000
 MODES = ("compat", "corrected")
@@ -159,7 +161,7 @@ def test_odd_sounds_give_finite_values(name, mode):
 @settings(max_examples=150, deadline=None)
 def test_any_input_never_gives_nan(samples, rate, mode):
     values = compute_functionals(samples, rate, mode)
-    assert (values is None) == (len(samples) < 0.06 * rate - 0.5)
+    assert (values is None) == (len(samples) < samples_in(60, rate))
     assert values is None or np.isfinite(values).all()
     assert np.isfinite(compute_descriptors(samples, rate, mode).values).all()
 
@@ -200,14 +202,46 @@ def test_a_long_recording_keeps_only_pitch_and_loudness():
     assert sum(held) < 2_000_000
 
 
-def test_layouts_of_samples_that_mean_the_same_give_the_same():
-    steps = np.round(bursts() * 32_767).astype(np.int16)
-    expected = compute_functionals(steps, RATE)
-    assert np.array_equal(compute_functionals(np.stack([steps, steps], axis=1), RATE), expected)
-    assert np.array_equal(compute_functionals(steps.astype(">i2"), RATE), expected)
-    assert np.array_equal(
-        compute_functionals((steps / np.float32(32_767)).astype(np.float64), RATE), expected
-    )
+STEPS = np.round(bursts() * 32_767).astype(np.int16)
+LAYOUTS = {
+    "int16, big endian": STEPS.astype(">i2"),
+    "float32": STEPS / np.float32(32_767),
+    "float64": (STEPS / np.float32(32_767)).astype(np.float64),
+    "two channels": np.stack([STEPS, STEPS], axis=1),
+    "two channels, column by column": np.stack([STEPS, STEPS]).T,
+    "one channel": STEPS[:, None],
+    "strided": np.repeat(STEPS, 3)[::3],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_of_samples_that_mean_the_same_give_the_same(layout):
+    sound = LAYOUTS[layout]
+    sound.setflags(write=False)
+    expected = compute_functionals(STEPS, RATE)
+    assert np.array_equal(compute_functionals(sound, RATE), expected)
+    recording, table = Recording(RATE), TableRecording(RATE)
+    windows = [DescriptorWindow(RATE, (1.0,), 1.0, restart=restart) for restart in (False, True)]
+    for block in np.array_split(sound, 7):
+        recording.push(block)
+        table.push(block)
+    assert np.array_equal(recording.finish(), expected)
+    assert np.array_equal(table.finish().values, compute_descriptors(STEPS, RATE).values)
+    for window in windows:
+        found = window.push(sound)
+        window.reset()
+        assert len(found) == 2
+        for a, b in zip(found, window.push(STEPS), strict=True):
+            assert np.array_equal(a.values, b.values)
+
+
+def test_a_channel_can_be_chosen():
+    both = np.stack([np.zeros_like(STEPS), STEPS], axis=1)
+    assert np.array_equal(compute_functionals(both, RATE, channel=1), compute_functionals(STEPS, RATE))
+    values = compute_descriptors(both, RATE, channel=1).values
+    assert np.array_equal(values, compute_descriptors(both[:, 1], RATE).values)
+    with pytest.raises(UsageError, match="no channel 2"):
+        compute_functionals(both, RATE, channel=2)
 
 
 def test_refusals():
@@ -217,3 +251,5 @@ def test_refusals():
         compute_functionals(np.zeros(4000, np.float32), RATE, "fast")
     with pytest.raises(UsageError, match="int16"):
         compute_functionals(np.zeros(4000, np.int64), RATE)
+    with pytest.raises(UsageError, match="type"):
+        compute_functionals(None, RATE)

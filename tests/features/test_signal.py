@@ -61,6 +61,17 @@ def test_a_channel_that_is_not_there(channel):
         mono(np.zeros((3, 2)), channel=channel)
 
 
+def test_the_only_channel_is_0():
+    assert mono(np.ones(3), channel=0).tolist() == [1, 1, 1]
+    with pytest.raises(UsageError, match="the sound has 1"):
+        mono(np.ones(3), channel=1)
+
+
+def test_sound_that_is_right_already_is_not_copied():
+    sound = np.ones(3, np.float32)
+    assert mono(sound) is sound
+
+
 @given(st.lists(st.floats(width=32), max_size=20))
 def test_faults_are_silent_and_counted(values):
     samples = np.array(values, np.float32)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +155,24 @@ def test_memory_does_not_grow():
     assert sum(sizes) < 1_000_000
 
 
+def test_ten_minutes_add_nothing_to_the_process():
+    program = (
+        "import numpy as np\n"
+        "from edge_emotion.features.window import DescriptorWindow\n"
+        "noise = np.random.default_rng(0).normal(0, 0.05, 16_000).astype(np.float32)\n"
+        "window = DescriptorWindow(16_000, (3.0,), 1.0)\n"
+        "def pages(): return int(open('/proc/self/statm').read().split()[1])\n"
+        "for _ in range(30): assert len(window.push(noise)) == 1\n"
+        "before = pages()\n"
+        "for _ in range(600): window.push(noise)\n"
+        "print((pages() - before) * 4)"
+    )
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("the memory of a process is read from /proc")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000  # kB
+
+
 @pytest.mark.parametrize("name", ["silence", "nan", "infinite", "full scale", "subnormal", "click", "noise"])
 @pytest.mark.parametrize("mode", ["compat", "corrected"])
 def test_every_value_is_finite_for_any_sound(name, mode):
@@ -175,8 +196,12 @@ def test_every_value_is_finite_for_any_sound(name, mode):
 def test_refusals_name_the_remedy():
     with pytest.raises(UsageError, match=r"at least 0\.06 s"):
         DescriptorWindow(RATE, (0.05,))
-    with pytest.raises(UsageError, match="hop"):
-        DescriptorWindow(RATE, (1.0,), 0.0)
+    for length in (float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="an end"):
+            DescriptorWindow(RATE, (length,))
+    for hop in (0.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="hop"):
+            DescriptorWindow(RATE, (1.0,), hop)
     with pytest.raises(UsageError, match="resample"):
         DescriptorWindow(4000)
 
