@@ -76,10 +76,17 @@ class Normalisation(Settings):
     scale: Annotated[float, Field(gt=0)]
 
 
+Shape = tuple[int | str, ...]
+"""Lengths of a tensor's axes; those that vary have a name."""
+
+
 class Model(Settings):
     """One network or regressor. Files ending in ``.tflite`` run on LiteRT, all others on onnxruntime."""
 
     file: RelativePath
+    inputs: dict[str, Shape] = Field(default_factory=dict)
+    """Shapes of the tensors by name, read from ONNX files when a bundle is packed; so are ``outputs``."""
+    outputs: dict[str, Shape] = Field(default_factory=dict)
     variants: dict[str, RelativePath] = Field(default_factory=dict)
     """The same model in other formats, by name: ``int8``, ``tflite-int8``."""
 
@@ -111,6 +118,8 @@ class DetectorModel(Model):
     """YuNet, its DequantizeLinear initialisers folded to float."""
 
     settings: DetectorSettings = DetectorSettings()
+    colour: Literal["bgr"] = "bgr"
+    """Order of the input's planes, values 0 to 255 as they are."""
     licence: str
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import onnx
 from pydantic import BaseModel
 
 from edge_emotion.config import PerDimension, SmoothingChain, SmoothingSettings, parse
@@ -23,7 +24,9 @@ from edge_emotion.model.manifest import (
     AnyPart,
     DataSource,
     FusionPart,
+    Model,
     RegressorModel,
+    Shape,
     Training,
     canonical_digest,
     referenced,
@@ -37,7 +40,7 @@ DEFAULT_FUSION = FusionPart(
     training=Training(
         data=(),
         command="edge-emotion-export bundle edge_emotion/bundles/default",
-        notes="Nothing here is trained: a median over three readings takes out single outliers (our choice).",
+        notes="The median over three readings takes out single outliers (our choice).",
     ),
 )
 """What a bundle gets that has no fusion part of its own: no data at hand has sound and pictures with ratings."""
@@ -104,8 +107,9 @@ def assemble(bundle: Path, bundle_id: str | None = None) -> Bundle:
         },
     }
     for name in PARTS:
-        fragment = read_fragment(bundle / name)
-        manifest[name] = fragment.model_dump(mode="json", by_alias=True)
+        manifest[name] = _with_shapes(read_fragment(bundle / name), bundle / name).model_dump(
+            mode="json", by_alias=True
+        )
     manifest["sha256"] = canonical_digest(manifest)
     staged = bundle / f".{MANIFEST}"
     staged.write_text(
@@ -113,6 +117,37 @@ def assemble(bundle: Path, bundle_id: str | None = None) -> Bundle:
     )
     staged.replace(bundle / MANIFEST)
     return open_bundle(bundle)
+
+
+def _with_shapes(part: AnyPart, folder: Path) -> AnyPart:
+    """The part, each of its ONNX models with the shapes that its file declares."""
+    models = {
+        name: value for name in type(part).model_fields if isinstance(value := getattr(part, name), Model)
+    }
+    shaped = {
+        name: model.model_copy(update=_shapes(folder / model.file))
+        for name, model in models.items()
+        if model.file.endswith(".onnx")
+    }
+    return part.model_copy(update=shaped)
+
+
+def _shapes(file: Path) -> dict[str, dict[str, Shape]]:
+    try:
+        graph = onnx.load_model(file).graph
+    except Exception as fault:  # noqa: BLE001  protobuf has classes of its own
+        raise BundleError(f"{file}: not an ONNX model ({fault})") from None
+    weights = {weight.name for weight in graph.initializer}
+    return {
+        side: {
+            value.name: tuple(
+                axis.dim_value or axis.dim_param or "any" for axis in value.type.tensor_type.shape.dim
+            )
+            for value in values
+            if value.name not in weights
+        }
+        for side, values in (("inputs", graph.input), ("outputs", graph.output))
+    }
 
 
 def read_fragment(folder: Path) -> AnyPart:
@@ -165,7 +200,9 @@ def set_added_sigma(bundle: Path, video: tuple[float, float], metrics: Mapping[s
     assert isinstance(part, FusionPart)
     added = part.added_sigma.model_copy(update={"video": PerDimension(arousal=video[0], valence=video[1])})
     training = part.training or Training(data=(), command="edge-emotion-export transfer --write")
-    training = training.model_copy(update={"metrics": {**training.metrics, **metrics}})
+    source = "Added sigma: what `edge-emotion-export transfer` measured on photographs."
+    notes = training.notes if source in training.notes else f"{training.notes} {source}".strip()
+    training = training.model_copy(update={"metrics": {**training.metrics, **metrics}, "notes": notes})
     write_part(bundle, part.model_copy(update={"added_sigma": added, "training": training}), {})
     return assemble(bundle)
 
