@@ -96,9 +96,8 @@ class AudioFile:
         if self._gaps:
             total, first = sum(gap for gap, _ in self._gaps), self._gaps[0][1]
             seconds, start_s = total / self.sample_rate_hz, first / self.sample_rate_hz
-            told.append(
-                f"sound: {seconds:.2f} s are missing in {len(self._gaps)} places from {start_s:.1f} s on"
-            )
+            places = "1 place" if len(self._gaps) == 1 else f"{len(self._gaps)} places"
+            told.append(f"sound: {seconds:.2f} s are missing in {places} from {start_s:.1f} s on")
         if self._jumps:
             told.append(f"sound: {self._jumps} jumps of its time stamps are ignored")
         if self._not_finite:

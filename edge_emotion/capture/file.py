@@ -24,7 +24,7 @@ from edge_emotion.types import F32, U8, AudioBlock, VideoFrame
 BLOCK_S = 0.02
 """Length of the sound blocks."""
 _USUAL_HZ = 48_000  # faster sound costs time and tells nothing more
-_CUT_S = 1.0  # a clip that ends this much before its header says is cut off
+_CUT_S = 0.5  # a clip that ends this much before its header says is cut off
 
 
 def open_clip(
@@ -141,8 +141,9 @@ class ClipSource:
                 raise InputError(f"{self.path}: nothing of it can be decoded")
             return
         declared_s = self._video.file_end_s
-        if self._end_ns is None and declared_s is not None and end_ns / 1e9 < declared_s - _CUT_S:
-            self._notes.append(f"cut off at {end_ns / 1e9:.1f} s of {declared_s:.1f} s")
+        end_s = max(end_ns / 1e9, self._video.end_s)
+        if self._end_ns is None and declared_s is not None and end_s < declared_s - _CUT_S:
+            self._notes.append(f"cut off at {end_s:.1f} s of {declared_s:.1f} s")
 
     def _merged(self) -> Iterator[AudioBlock | VideoFrame]:
         sources: list[Iterator[AudioBlock | VideoFrame]] = [self._sound(), self._pictures()]

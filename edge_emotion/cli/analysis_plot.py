@@ -21,6 +21,8 @@ F64 = NDArray[np.float64]
 
 AROUSAL, VALENCE, SOUND, PICTURE, DOUBT = "#c2410c", "#0f766e", "#4f6db8", "#b8893b", "#9f1239"
 _INK, _FAINT = "#1f2937", "#9ca3af"
+_MANY = 600
+"""From this many readings on, lines are thin."""
 _CORNERS = {"excited": (1, 1), "tense": (-1, 1), "low": (-1, -1), "calm": (1, -1)}
 
 
@@ -82,7 +84,9 @@ def _band(axes: Any, time_s: F64, readings: Sequence[Reading], name: str, color:
         low, high = np.clip(value - width * sigma, -1, 1), np.clip(value + width * sigma, -1, 1)
         label = f"± {width} sigma"
         axes.fill_between(time_s, low, high, color=color, alpha=alpha, linewidth=0, label=label)
-    axes.plot(time_s, value, color=color, linewidth=2.2, solid_capstyle="round")
+    axes.plot(
+        time_s, value, color=color, linewidth=2.2 if len(value) < _MANY else 1.0, solid_capstyle="round"
+    )
     alone = np.isfinite(value) & ~np.isfinite(np.roll(value, 1)) & ~np.isfinite(np.roll(value, -1))
     axes.plot(time_s[alone], value[alone], "o", color=color, markersize=3)
     axes.set_ylim(-1, 1)
@@ -161,7 +165,8 @@ def _plane(figure: Figure, axes: Any, time_s: F64, readings: Sequence[Reading]) 
     pairs = [points[i : i + 2] for i in range(len(points) - 1) if np.isfinite(points[i : i + 2]).all()]
     starts = [time_s[i] for i in range(len(points) - 1) if np.isfinite(points[i : i + 2]).all()]
     if pairs:
-        path = LineCollection(pairs, array=np.array(starts), cmap="viridis", linewidths=2.0, capstyle="round")
+        path = LineCollection(pairs, array=np.array(starts), cmap="viridis", capstyle="round")
+        path.set_linewidth(2.0 if len(pairs) < _MANY else 0.8)
         axes.add_collection(path)
         bar = figure.colorbar(path, cax=axes.inset_axes((0.2, -0.13, 0.6, 0.025)), orientation="horizontal")
         bar.set_label("time (s)", fontsize=8.5, color=_INK)

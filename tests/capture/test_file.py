@@ -276,7 +276,7 @@ def test_missing_sound_is_silence_so_that_the_rest_stays_in_time(tmp_path):
     clip, blocks, _ = replay(path)
     assert onset_s(blocks) == pytest.approx(1.5, abs=2e-3)
     assert blocks[-1].end_ns / 1e9 == pytest.approx(2.0, abs=2e-3)
-    assert "sound: 0.50 s are missing in 1 places from 0.5 s on" in clip.warnings
+    assert "sound: 0.50 s are missing in 1 place from 0.5 s on" in clip.warnings
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")  # noqa: PTH112
