@@ -99,6 +99,8 @@ def descriptors(
     with _table(out, request.names) as table:
         for rows in _progress(_described(files, request, jobs), len(files)):
             if rows.fault is not None:
+                if len(files) == 1:
+                    raise InputError(rows.fault)
                 faults += 1
                 print(f"edge-emotion: {rows.fault}", file=sys.stderr)
                 continue

@@ -97,7 +97,9 @@ def test_one_channel_of_two(tmp_path, capsys):
     assert descriptors(path, "--channel", 1, "--out", out) == 0
     assert np.array_equal(floats(read(out)[1]), compute_functionals(voice(1), RATE))
     assert descriptors(path, "--channel", 2) == 65
-    assert "two.wav: there is no channel 2: the sound has 2" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "two.wav: there is no channel 2: the sound has 2" in errors
+    assert errors.count("\n") == 1
 
 
 def die(path, request):
