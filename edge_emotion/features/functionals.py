@@ -20,6 +20,7 @@ from edge_emotion.kernels.functionals import (
     VOICED_COLUMNS,
     add_rows,
     functionals,
+    new_scratch,
     new_sums,
 )
 from edge_emotion.types import F32
@@ -159,7 +160,9 @@ class Recording:
             self._take_pitch(frames, frames - 1, rows.OWN_FRAME)
             f0 = self._f0.live[:1]
         out = np.empty(len(FUNCTIONAL_NAMES), np.float32)
-        functionals(self._loudness.live, f0, self._spectral, self._pitch, not compat, out)
+        loudness = self._loudness.live
+        scratch = new_scratch(max(len(loudness), len(f0)))
+        functionals(loudness, f0, self._spectral, self._pitch, not compat, scratch, out)
         return out
 
     def _take_spectral(self, end: int) -> None:

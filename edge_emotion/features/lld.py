@@ -125,7 +125,7 @@ class LowLevelStream:
         self._magnitude = Rows(self._far.bins, 2 * (_BATCH + MOST_WAITED))
         self._rms = Rows()
         self._buffers = (self._samples, self._short, self._long, self._magnitude, self._rms)
-        self._scratch = _Scratch(self._near.bins, self._far.bins, len(self._formant_plan.cosines))
+        self._scratch = _Scratch(self._near, self._far, self._pitch_plan, len(self._formant_plan.cosines))
         self.reset()
 
     def reset(self) -> None:
@@ -206,10 +206,12 @@ class LowLevelStream:
         rows, resonances = scratch.spectral[:count], scratch.resonances[:count]
         power = scratch.power[:count]
         samples = self._samples.between(done * self.hop, self._samples.end)
-        transform.transform(samples, self.hop, self._near.plan, real, imaginary, magnitude[1:], power, False)
+        transform.transform(
+            samples, self.hop, self._near.plan, scratch.near, real, imaginary, magnitude[1:], power, False
+        )
         if done == 0:
             magnitude[0] = magnitude[1]
-        spectrum.describe(magnitude, self._spectrum_plan, rows)
+        spectrum.describe(magnitude, self._spectrum_plan, scratch.squares, scratch.bands, rows)
         formants.formants(real, imaginary, self._formant_plan, self._roots, resonances)
         magnitude[0] = magnitude[count]
         out = self._short.extend(count)
@@ -227,10 +229,12 @@ class LowLevelStream:
         samples = self._samples.between(done * self.hop, self._samples.end)
         magnitude, power = self._magnitude.extend(count), scratch.power[:count]
         none = scratch.none[:count]
-        transform.transform(samples, self.hop, self._far.plan, none, none, magnitude, power, True)
+        transform.transform(
+            samples, self.hop, self._far.plan, scratch.far, none, none, magnitude, power, True
+        )
         np.sqrt(power, out=self._rms.extend(count))
         hertz, voicing = scratch.hertz[:count], scratch.voicing[:count]
-        pitch.candidates(magnitude, self._pitch_plan, hertz, voicing)
+        pitch.candidates(magnitude, self._pitch_plan, scratch.pitch, hertz, voicing)
         released = trellis.search(hertz, voicing, self._trellis, scratch.released)
         self._describe_released(scratch.released[:released])
         return count
@@ -247,11 +251,20 @@ class LowLevelStream:
         resonances = scratch.formants[:count]
         resonances[:] = self._short.between(done, end)[:, _FREQUENCIES]
         voice_quality.vary(
-            self._samples.live, self._samples.first, done, hertz, self._period_plan, self._periods, variation
+            self._samples.live,
+            self._samples.first,
+            done,
+            hertz,
+            self._period_plan,
+            self._periods,
+            scratch.similarity,
+            variation,
         )
-        transform.autocorrelate(magnitude, hertz, self._far.plan, correlation)
+        transform.autocorrelate(magnitude, hertz, self._far.plan, scratch.folded, correlation)
         bin_hz, corrected = self._far.rate_hz / self._far.fft_size, self.mode == "corrected"
-        harmonics.describe(magnitude, correlation, hertz, resonances, bin_hz, corrected, levels)
+        harmonics.describe(
+            magnitude, correlation, hertz, resonances, bin_hz, corrected, scratch.peaks, levels
+        )
         out = self._long.extend(count)
         out[:, 0] = _semitones(hertz)
         out[:, 1:3] = variation
@@ -263,11 +276,11 @@ class LowLevelStream:
 class _Scratch:
     """Arrays of one batch that are written anew each time, but for the spectrum before the batch's first."""
 
-    def __init__(self, near_bins: int, far_bins: int, kept_bins: int) -> None:
+    def __init__(self, near: _Framing, far: _Framing, pitch_plan: pitch.PitchPlan, kept_bins: int) -> None:
         def rows(columns: int, extra: int = 0) -> F32:
             return np.zeros((_BATCH + extra, columns), np.float32)
 
-        self.near_magnitude = rows(near_bins, 1)
+        self.near_magnitude = rows(near.bins, 1)
         self.real, self.imaginary, self.none = rows(kept_bins), rows(kept_bins), rows(0)
         self.power = np.zeros(_BATCH, np.float32)
         self.spectral = rows(spectrum.DESCRIPTORS)
@@ -277,7 +290,13 @@ class _Scratch:
         self.variation = rows(2, trellis.LONGEST_WAIT)
         self.levels = rows(harmonics.COLUMNS, trellis.LONGEST_WAIT)
         self.formants = rows(formants.FORMANTS, trellis.LONGEST_WAIT)
-        self.correlation = rows(far_bins, trellis.LONGEST_WAIT)
+        self.correlation = rows(far.bins, trellis.LONGEST_WAIT)
+        # Room inside the kernels.
+        self.near, self.far, self.folded = (transform.transform_scratch(f.plan) for f in (near, far, far))
+        self.squares, self.bands = np.zeros(near.bins), np.zeros(spectrum.BANDS)
+        self.pitch = pitch.pitch_scratch(pitch_plan)
+        self.peaks = np.zeros((harmonics.HARMONICS, 3))
+        self.similarity = np.zeros(far.length)
 
 
 def _gauss(length: int) -> F32:

@@ -23,6 +23,7 @@ from edge_emotion.kernels.functionals import (
     SPECTRAL_COLUMNS,
     add_rows,
     functionals,
+    new_scratch,
     new_sums,
 )
 from edge_emotion.types import F32
@@ -192,6 +193,7 @@ class _Sliding:
         self._spectral = Rows(SPECTRAL_COLUMNS)
         self._f0 = Rows()
         self._pitch = Rows(PITCH_COLUMNS)
+        self._scratch = new_scratch(longest // stream.hop + 2)  # the last frames' rows and one at either edge
         self.heard = 0
 
     @property
@@ -222,7 +224,7 @@ class _Sliding:
         spectral_sums, pitch_sums = new_sums(SPECTRAL_COLUMNS), new_sums(PITCH_COLUMNS)
         add_rows(spectral, False, spectral_sums)
         add_rows(self._pitch.between(decided, self._pitch.end), True, pitch_sums)
-        functionals(spectral[:, 0].copy(), f0, spectral_sums, pitch_sums, self._corrected, out)
+        functionals(spectral[:, 0].copy(), f0, spectral_sums, pitch_sums, self._corrected, self._scratch, out)
         return np.count_nonzero(f0) / len(f0) if len(f0) else None
 
     def waited_s(self) -> float:

@@ -9,6 +9,9 @@ in ``NUMBA_CACHE_DIR``; where neither can be written, kernels are compiled anew 
 ``NUMBA_DISABLE_JIT=1`` leaves plain Python; ``NUMBA_BOUNDSCHECK=1`` checks each index (and leaves the cache alone).
 
 The cache knows when a kernel's own file has changed, not when another has: a `part` serves the kernels of its file.
+
+Kernels allocate nothing: what they need room for is handed in. So they do without Numba's run-time library, and code
+from the cache can be loaded without the compiler's tables of types and functions, which take longer than all else.
 """
 
 from __future__ import annotations
@@ -32,18 +35,22 @@ Matrix32 = Annotated[NDArray[np.float32], types.Array(types.float32, 2, "C")]
 Vector64 = Annotated[NDArray[np.float64], types.Array(types.float64, 1, "C")]
 Matrix64 = Annotated[NDArray[np.float64], types.Array(types.float64, 2, "C")]
 Indices = Annotated[NDArray[np.int64], types.Array(types.int64, 1, "C")]
+Flags = Annotated[NDArray[np.bool_], types.Array(types.boolean, 1, "C")]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SCALARS: dict[Any, types.Type] = {int: types.int64, float: types.float64, bool: types.boolean}
-_FLAGS = {"nogil": True, "error_model": "numpy"}
+_FLAGS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _kernels: list[tuple[Any, Callable[..., Any]]] = []
 _cache_fault_told = False
 
 
 def part(function: F) -> F:
     """Mark a piece of a kernel: compiled into the kernels of its own file that call it, never called from Python."""
-    return typing.cast(F, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)(function))
+    if numba.config.DISABLE_JIT:
+        return function
+    dispatcher = _njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return typing.cast(F, dispatcher)
 
 
 def kernel(function: F) -> F:
@@ -96,18 +103,49 @@ def _numba_type(hint: Any) -> types.Type:
     raise TypeError(f"a kernel cannot take {hint!r}")
 
 
+def _njit(function: Callable[..., Any], **options: bool) -> Any:
+    """Numba's dispatcher; a constant that one kernel hands to another is a plain number, not a type of its own."""
+    dispatcher = numba.njit(**_FLAGS, **options)(function)
+    template = dispatcher.get_call_template
+    dispatcher.get_call_template = lambda args, kws: template(tuple(map(types.unliteral, args)), kws)
+    return dispatcher
+
+
 def _cached(function: Callable[..., Any]) -> Any:
     if numba.config.BOUNDSCHECK:
-        return numba.njit(**_FLAGS)(function)
+        return _njit(function)
     try:
-        dispatcher = numba.njit(cache=True, **_FLAGS)(function)
+        dispatcher = _njit(function, cache=True)
     except RuntimeError as fault:  # Numba found no folder that it may write to
         _tell_cache_fault(fault)
-        return numba.njit(**_FLAGS)(function)
+        return _njit(function)
     cache = dispatcher._cache
     cache.save_overload = _forgiving(cache.save_overload)
-    cache.load_overload = _forgiving(cache.load_overload)
+    cache.load_overload = _forgiving(_short_cut(cache))
     return dispatcher
+
+
+def _short_cut(cache: Any) -> Callable[..., Any]:
+    """Load machine code as ``cache.load_overload`` does, but for filling the compiler's tables first.
+
+    Rests on private names of Numba's: without them, or after any fault, Numba's own way is taken. Code that does need
+    the run-time library must never get here, so the flags become part of what the cache looks for.
+    """
+    load = cache.load_overload
+    try:
+        key, short, guarded = cache._index_key, cache._load_overload, cache._guard_against_spurious_io_errors
+    except AttributeError:
+        return typing.cast(Callable[..., Any], load)
+
+    def load_short(signature: Any, context: Any) -> Any:
+        try:
+            with guarded():
+                return short(signature, context)
+        except Exception:  # noqa: BLE001 - whatever it was, Numba's own way decides
+            return load(signature, context)
+
+    cache._index_key = lambda signature, codegen: (*key(signature, codegen), tuple(_FLAGS.items()))
+    return load_short
 
 
 def _forgiving(access: Callable[..., Any]) -> Callable[..., Any]:

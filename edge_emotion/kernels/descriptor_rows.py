@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_emotion.kernels._jit import Indices, Matrix32, Vector32, kernel, part
+from edge_emotion.kernels._jit import Matrix32, Vector32, kernel, part
 
 # Columns of a raw 20 ms frame.
 LOUDNESS = 0
@@ -46,89 +46,72 @@ def mean3_nonzero(left: np.float32, centre: np.float32, right: np.float32) -> np
 
 
 @part
-def spectral_row(left: Vector32, centre: Vector32, right: Vector32, out: Vector32) -> None:
-    """One smoothed spectral row (7 columns) of three neighbouring 20 ms frames."""
-    out[0] = mean3(left[LOUDNESS], centre[LOUDNESS], right[LOUDNESS])
-    for k in range(5):
-        out[1 + k] = mean3(left[FLUX + k], centre[FLUX + k], right[FLUX + k])
-    out[6] = centre[MEAN_SQUARE]
+def mean3_column(frames: Matrix32, near: tuple[int, int, int], column: int) -> np.float32:
+    """`mean3` of a column of three frames."""
+    a, b, c = near
+    return mean3(frames[a, column], frames[b, column], frames[c, column])
 
 
 @part
-def gated(frame: Vector32, column: int, long_frame: Vector32, voiced: bool) -> np.float32:
+def mean3_nonzero_column(frames: Matrix32, near: tuple[int, int, int], column: int) -> np.float32:
+    """`mean3_nonzero` of a column of three frames."""
+    a, b, c = near
+    return mean3_nonzero(frames[a, column], frames[b, column], frames[c, column])
+
+
+@part
+def gated(short: Matrix32, long: Matrix32, frame: int, column: int, voiced: bool) -> np.float32:
     """A value of the 20 ms path where the 60 ms frame of the same index is voiced (or else unvoiced), 0 elsewhere."""
-    return frame[column] if (long_frame[F0] > _VOICED) == voiced else np.float32(0.0)
+    return short[frame, column] if (long[frame, F0] > _VOICED) == voiced else np.float32(0.0)
 
 
 @part
-def gated_row(short: Matrix32, long: Matrix32, near: Indices, out: Vector32) -> None:
+def gated_mean3(
+    short: Matrix32, long: Matrix32, near: tuple[int, int, int], column: int, voiced: bool
+) -> np.float32:
+    """`mean3_nonzero` of a column of the 20 ms path over those of three frames that are voiced (or else unvoiced)."""
+    a, b, c = near
+    return mean3_nonzero(
+        gated(short, long, a, column, voiced),
+        gated(short, long, b, column, voiced),
+        gated(short, long, c, column, voiced),
+    )
+
+
+@part
+def gated_row(short: Matrix32, long: Matrix32, near: tuple[int, int, int], out: Vector32) -> None:
     """The 14 spectral values of a pitch row (places 14 to 27), 9 where voiced and 5 where not, of frames ``near``."""
-    a, b, c = near
-    for k in range(9):
-        column = SPECTRAL + k
-        out[14 + k] = mean3_nonzero(
-            gated(short[a], column, long[a], True),
-            gated(short[b], column, long[b], True),
-            gated(short[c], column, long[c], True),
-        )
-    for k in range(5):
-        column = SPECTRAL + k
-        out[23 + k] = mean3_nonzero(
-            gated(short[a], column, long[a], False),
-            gated(short[b], column, long[b], False),
-            gated(short[c], column, long[c], False),
-        )
+    for k in range(14):
+        column = SPECTRAL + (k if k < 9 else k - 9)
+        out[14 + k] = gated_mean3(short, long, near, column, k < 9)
 
 
 @part
-def voice_row(short: Matrix32, long: Matrix32, near: Indices, out: Vector32) -> None:
+def voice_row(short: Matrix32, long: Matrix32, near: tuple[int, int, int], out: Vector32) -> None:
     """The 14 values of a pitch row (places 0 to 13) that describe the voice and its formants, of frames ``near``."""
-    a, b, c = near
     for k in range(5):
-        out[k] = mean3_nonzero(long[a, VOICE + k], long[b, VOICE + k], long[c, VOICE + k])
+        out[k] = mean3_nonzero_column(long, near, VOICE + k)
     for k in range(3):
-        for place, column in ((5, FREQUENCY + k), (6, BANDWIDTH + k)):
-            out[place + 3 * k] = mean3_nonzero(
-                gated(short[a], column, long[a], True),
-                gated(short[b], column, long[b], True),
-                gated(short[c], column, long[c], True),
-            )
-        column = AMPLITUDE + k
-        out[7 + 3 * k] = mean3_nonzero(long[a, column], long[b, column], long[c, column])
+        out[5 + 3 * k] = gated_mean3(short, long, near, FREQUENCY + k, True)
+        out[6 + 3 * k] = gated_mean3(short, long, near, BANDWIDTH + k, True)
+        out[7 + 3 * k] = mean3_nonzero_column(long, near, AMPLITUDE + k)
 
 
 @part
-def lld_row(short: Matrix32, long: Matrix32, near: Indices, whole: Indices, out: Vector32) -> None:
-    """One row of the table of 25 descriptors: the spectral ones of frames ``whole``, all others of frames ``near``."""
-    a, b, c = whole
-    for k in range(10):
-        out[k] = mean3(short[a, k], short[b, k], short[c, k])
-    a, b, c = near
-    for k in range(6):
-        out[10 + k] = mean3_nonzero(long[a, k], long[b, k], long[c, k])
-    for k in range(3):
-        column = FREQUENCY + k
-        out[16 + 3 * k] = mean3_nonzero(short[a, column], short[b, column], short[c, column])
-        column = BANDWIDTH + k
-        out[17 + 3 * k] = mean3_nonzero(short[a, column], short[b, column], short[c, column])
-        column = AMPLITUDE + k
-        out[18 + 3 * k] = mean3_nonzero(long[a, column], long[b, column], long[c, column])
-
-
-@part
-def neighbours(i: int, last: int, out: Indices) -> None:
+def neighbours(i: int, last: int) -> tuple[int, int, int]:
     """Indices ``i`` - 1, ``i``, ``i`` + 1, each held inside 0 to ``last``."""
-    for k in range(3):
-        out[k] = min(max(i - 1 + k, 0), last)
+    return min(max(i - 1, 0), last), min(max(i, 0), last), min(max(i + 1, 0), last)
 
 
 @kernel
 def spectral_rows(short: Matrix32, begin: int, out: Matrix32) -> None:
     """Smoothed spectral rows ``float32 (n, 7)`` of the frames from ``begin`` on; the ends of ``short`` count twice."""
-    near = np.empty(3, np.int64)
     for i in range(len(out)):
-        neighbours(begin + i, len(short) - 1, near)
-        spectral_row(short[near[0]], short[near[1]], short[near[2]], out[i])
+        near = neighbours(begin + i, len(short) - 1)
+        out[i, 0] = mean3_column(short, near, LOUDNESS)
+        for k in range(5):
+            out[i, 1 + k] = mean3_column(short, near, FLUX + k)
+        out[i, 6] = short[near[1], MEAN_SQUARE]
 
 
 @kernel
@@ -140,22 +123,25 @@ def pitch_rows(
     ``last_gated`` is the last frame that F0 and the gated spectral descriptors may look at (`OWN_FRAME`: each row its
     own), ``last`` that of all others: they differ at the end of a file.
     """
-    near = np.empty(3, np.int64)
     for i in range(len(out)):
-        neighbours(begin + i, last, near)
-        voice_row(short, long, near, out[i])
-        neighbours(begin + i, begin + i if last_gated == OWN_FRAME else last_gated, near)
+        voice_row(short, long, neighbours(begin + i, last), out[i])
+        near = neighbours(begin + i, begin + i if last_gated == OWN_FRAME else last_gated)
         gated_row(short, long, near, out[i])
-        f0[i] = mean3_nonzero(long[near[0], F0], long[near[1], F0], long[near[2], F0])
+        f0[i] = mean3_nonzero_column(long, near, F0)
 
 
 @kernel
 def lld_rows(short: Matrix32, long: Matrix32, begin: int, released: int, out: Matrix32) -> None:
     """Rows of the table from ``begin`` on with the reference's ending; ``released`` frames left before the flush."""
-    near = np.empty(3, np.int64)
-    whole = np.empty(3, np.int64)
     for k in range(len(out)):
         i = begin + k
-        neighbours(i, (released if i <= released and released > 0 else len(long)) - 1, near)
-        neighbours(i, len(short) - 1, whole)
-        lld_row(short, long, near, whole, out[k])
+        near = neighbours(i, (released if i <= released and released > 0 else len(long)) - 1)
+        whole = neighbours(i, len(short) - 1)
+        for c in range(10):
+            out[k, c] = mean3_column(short, whole, c)
+        for c in range(6):
+            out[k, 10 + c] = mean3_nonzero_column(long, near, c)
+        for f in range(3):
+            out[k, 16 + 3 * f] = mean3_nonzero_column(short, near, FREQUENCY + f)
+            out[k, 17 + 3 * f] = mean3_nonzero_column(short, near, BANDWIDTH + f)
+            out[k, 18 + 3 * f] = mean3_nonzero_column(long, near, AMPLITUDE + f)

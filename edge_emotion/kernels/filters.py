@@ -15,15 +15,15 @@ def window_mean(ring: Ring, after_ns: int, until_ns: int, mean: Vector64, deviat
     Two passes, so that a large mean does not swallow a small deviation.
     """
     capacity = len(ring.times)
-    start, held = ring.cursor
+    start, held = ring.cursor[0], ring.cursor[1]
     width = ring.rows.shape[1]
     count = 0
     for i in range(held):
         at = (start + i) % capacity
         if after_ns < ring.times[at] <= until_ns:
             if count == 0:
-                mean[:] = 0.0
-                deviation[:] = 0.0
+                for k in range(width):
+                    mean[k] = deviation[k] = 0.0
             for k in range(width):
                 mean[k] += ring.rows[at, k]
             count += 1
@@ -48,7 +48,7 @@ def window_median(ring: Ring, after_ns: int, until_ns: int, scratch: Vector64) -
     ``scratch`` has the ring's capacity.
     """
     capacity = len(ring.times)
-    start, held = ring.cursor
+    start, held = ring.cursor[0], ring.cursor[1]
     count = 0
     for i in range(held):
         at = (start + i) % capacity
@@ -72,7 +72,7 @@ def window_median(ring: Ring, after_ns: int, until_ns: int, scratch: Vector64) -
 def window_cover(ring: Ring, after_ns: int, until_ns: int, hold_ns: int) -> int:
     """How much of the span its rows stand for: each until the next, the last until the end, at most ``hold_ns``."""
     capacity = len(ring.times)
-    start, held = ring.cursor
+    start, held = ring.cursor[0], ring.cursor[1]
     covered = 0
     before = after_ns
     for i in range(held):

@@ -15,6 +15,8 @@ from edge_emotion.kernels._jit import Matrix32, Matrix64, Vector32, Vector64, ke
 ORDER = 11
 FORMANTS = 3
 RATE_HZ = 11000.0
+SAMPLES = 220
+"""In 20 ms."""
 PAIRS = ORDER // 2
 
 _LOW_HZ, _HIGH_HZ = 50.0, 5450.0
@@ -28,7 +30,7 @@ class FormantPlan(NamedTuple):
     """Tables of `formants` for one transform size, rate and mode."""
 
     cosines: Matrix32
-    """(bins, 220): the inverse transform at 11 kHz; row k belongs to bin k."""
+    """(bins, SAMPLES): the inverse transform at 11 kHz; row k belongs to bin k."""
     sines: Matrix32
     scale: float
     sign: float
@@ -42,14 +44,13 @@ def formant_plan(fft_size: int, rate_hz: float, corrected: bool) -> FormantPlan:
     the frame sits. Corrected: all bins up to 5.5 kHz, and the 20 ms where the frame is.
     """
     period = fft_size * RATE_HZ / rate_hz
-    samples = round(RATE_HZ * 0.020)
     if corrected:
         frame = round(rate_hz * 0.020)
         bins = min(fft_size // 2, math.ceil(period / 2))
         start = ((fft_size - frame) // 2) * RATE_HZ / rate_hz
     else:
-        bins, start = min(fft_size, samples) // 2, 0.0
-    angle = 2.0 * np.pi * np.arange(bins)[:, None] * (np.arange(samples) + start) / period
+        bins, start = min(fft_size, SAMPLES) // 2, 0.0
+    angle = 2.0 * np.pi * np.arange(bins)[:, None] * (np.arange(SAMPLES) + start) / period
     cosines = np.cos(angle).astype(np.float32)
     return FormantPlan(
         cosines=cosines,
@@ -64,12 +65,31 @@ class FormantState(NamedTuple):
 
     factors: Matrix64
     """(PAIRS, 2): s and t of the last frame's factors z^2 - s z + t."""
+    waves: Matrix32
+    """(_TOGETHER, samples + ORDER + 1): frames at 11 kHz. From here on room; only the zeros after a frame must stay."""
+    lags: Vector32
+    predictor: Vector32
+    polynomial: Vector64
+    rest: Vector64
+    roots: Matrix64
+    """(ORDER, 2): real and imaginary parts."""
+    resonances: Matrix64
+    """(PAIRS, 2): frequency and bandwidth of resonances."""
 
 
 def new_formant_state() -> FormantState:
     """Guesses spread over the unit disk."""
     angle = np.pi * (np.arange(PAIRS) + 0.5) / (PAIRS + 0.5)
-    return FormantState(np.stack([1.8 * np.cos(angle), np.full(PAIRS, 0.81)], axis=1))
+    return FormantState(
+        factors=np.stack([1.8 * np.cos(angle), np.full(PAIRS, 0.81)], axis=1),
+        waves=np.zeros((_TOGETHER, SAMPLES + ORDER + 1), np.float32),
+        lags=np.zeros(ORDER + 1, np.float32),
+        predictor=np.zeros(ORDER + 1, np.float32),
+        polynomial=np.zeros(ORDER + 1),
+        rest=np.zeros(ORDER + 1),
+        roots=np.zeros((ORDER, 2)),
+        resonances=np.zeros((PAIRS, 2)),
+    )
 
 
 @kernel
@@ -77,23 +97,20 @@ def formants(
     real: Matrix32, imaginary: Matrix32, plan: FormantPlan, state: FormantState, rows: Matrix32
 ) -> None:
     """F1-F3 frequency and bandwidth (Hz, 0 where missing) of each spectrum into the six columns of ``rows``."""
-    samples = plan.cosines.shape[1]
-    waves = np.zeros((_TOGETHER, samples + ORDER + 1), np.float32)
-    predictor = np.empty(ORDER + 1, np.float32)
-    polynomial = np.empty(ORDER + 1)
+    polynomial = state.polynomial
     for t in range(rows.shape[0]):
         if t % _TOGETHER == 0:
-            _resample(real, imaginary, t, plan, waves)
+            _resample(real, imaginary, t, plan, state.waves)
         for i in range(2 * FORMANTS):
             rows[t, i] = 0.0
-        if not _predict(waves[t % _TOGETHER], predictor):
+        if not _predict(state.waves[t % _TOGETHER], state.lags, state.predictor):
             continue
         polynomial[0] = 1.0
         for i in range(1, ORDER + 1):
-            polynomial[i] = plan.sign * float(predictor[i])
-        if not _factorise(polynomial, state.factors):
-            _find_roots(polynomial, state.factors)
-        _resonances(state.factors, rows[t])
+            polynomial[i] = plan.sign * float(state.predictor[i])
+        if not _factorise(polynomial, state.rest, state.factors):
+            _find_roots(polynomial, state.roots, state.factors)
+        _resonances(state.factors, state.resonances, rows[t])
 
 
 @part
@@ -119,15 +136,13 @@ def _resample(real: Matrix32, imaginary: Matrix32, first: int, plan: FormantPlan
             w2[i] = (w2[i] + a2 * c) - b2 * s
             w3[i] = (w3[i] + a3 * c) - b3 * s
     scale = np.float32(plan.scale)
-    for wave in (w0, w1, w2, w3):
-        for i in range(samples):
-            wave[i] *= scale
+    for i in range(samples):
+        w0[i], w1[i], w2[i], w3[i] = scale * w0[i], scale * w1[i], scale * w2[i], scale * w3[i]
 
 
 @part
-def _predict(wave: Vector32, predictor: Vector32) -> bool:
+def _predict(wave: Vector32, lags: Vector32, predictor: Vector32) -> bool:
     """Levinson-Durbin in float32; false where there is nothing to predict. ``wave`` ends with ORDER + 1 zeros."""
-    lags = np.empty(ORDER + 1, np.float32)
     samples = len(wave) - ORDER - 1
     for lag in range(0, ORDER + 1, 4):
         r0 = r1 = r2 = r3 = np.float32(0.0)
@@ -137,7 +152,8 @@ def _predict(wave: Vector32, predictor: Vector32) -> bool:
             r2 += wave[i] * wave[i + lag + 2]
             r3 += wave[i] * wave[i + lag + 3]
         lags[lag], lags[lag + 1], lags[lag + 2], lags[lag + 3] = r0, r1, r2, r3
-    predictor[:] = 0.0
+    for i in range(ORDER + 1):
+        predictor[i] = 0.0
     predictor[0] = 1.0
     error = lags[0]
     if not error > 0.0:
@@ -167,9 +183,10 @@ def _guess(factors: Matrix64, f: int, place: int) -> None:
 
 
 @part
-def _factorise(polynomial: Vector64, factors: Matrix64) -> bool:
+def _factorise(polynomial: Vector64, rest: Vector64, factors: Matrix64) -> bool:
     """Bairstow's method: quadratic factors one after the other, then each verified on the whole polynomial."""
-    rest = polynomial.copy()
+    for k in range(ORDER + 1):
+        rest[k] = polynomial[k]
     degree = ORDER
     for f in range(PAIRS):
         step = np.inf
@@ -225,16 +242,15 @@ def _improve(polynomial: Vector64, degree: int, factor: Vector64) -> float:
 
 
 @part
-def _find_roots(polynomial: Vector64, factors: Matrix64) -> None:
+def _find_roots(polynomial: Vector64, roots: Matrix64, factors: Matrix64) -> None:
     """All roots by Aberth's simultaneous iteration (Math. Comp. 27, 1973): slower, from anywhere."""
-    roots = np.empty(ORDER, np.complex128)
     for i in range(ORDER):
         angle = 2.0 * math.pi * i / ORDER + 0.4
-        roots[i] = complex(0.9 * math.cos(angle), 0.9 * math.sin(angle))
+        roots[i, 0], roots[i, 1] = 0.9 * math.cos(angle), 0.9 * math.sin(angle)
     for _ in range(100):
         worst = 0.0
         for i in range(ORDER):
-            z = roots[i]
+            z = complex(roots[i, 0], roots[i, 1])
             value = complex(1.0, 0.0)
             slope = complex(0.0, 0.0)
             for c in range(1, ORDER + 1):
@@ -244,30 +260,31 @@ def _find_roots(polynomial: Vector64, factors: Matrix64) -> None:
                 continue
             push = slope / value
             for j in range(ORDER):
-                if j != i and roots[j] != z:
-                    push -= 1.0 / (z - roots[j])
+                other = complex(roots[j, 0], roots[j, 1])
+                if j != i and other != z:
+                    push -= 1.0 / (z - other)
             if push == 0.0:
                 continue
             step = 1.0 / push
-            roots[i] = z - step
+            z -= step
+            roots[i, 0], roots[i, 1] = z.real, z.imag
             worst = max(worst, abs(step.real) + abs(step.imag))
         if worst < 1e-12:
             break
     found = 0
-    for z in roots:
-        if z.imag > 1e-9 and found < PAIRS:
-            factors[found, 0] = 2.0 * z.real
-            factors[found, 1] = z.real * z.real + z.imag * z.imag
+    for i in range(ORDER):
+        re, im = roots[i, 0], roots[i, 1]
+        if im > 1e-9 and found < PAIRS:
+            factors[found, 0] = 2.0 * re
+            factors[found, 1] = re * re + im * im
             found += 1
     for f in range(found, PAIRS):
         factors[f, 0] = factors[f, 1] = 0.0  # real roots: no resonance
 
 
 @part
-def _resonances(factors: Matrix64, row: Vector32) -> None:
+def _resonances(factors: Matrix64, resonances: Matrix64, row: Vector32) -> None:
     """Frequencies ascending and their bandwidths, of the factors with complex roots."""
-    frequency = np.empty(PAIRS)
-    bandwidth = np.empty(PAIRS)
     found = 0
     for f in range(PAIRS):
         real, square = 0.5 * factors[f, 0], factors[f, 1]
@@ -277,14 +294,14 @@ def _resonances(factors: Matrix64, row: Vector32) -> None:
         if not _LOW_HZ <= hertz <= _HIGH_HZ:
             continue
         place = found
-        while place > 0 and frequency[place - 1] > hertz:
-            frequency[place] = frequency[place - 1]
-            bandwidth[place] = bandwidth[place - 1]
+        while place > 0 and resonances[place - 1, 0] > hertz:
+            resonances[place, 0] = resonances[place - 1, 0]
+            resonances[place, 1] = resonances[place - 1, 1]
             place -= 1
-        frequency[place] = hertz
+        resonances[place, 0] = hertz
         # Roots outside the unit circle count as if reflected into it.
-        bandwidth[place] = abs(0.5 * math.log(square)) * RATE_HZ / math.pi
+        resonances[place, 1] = abs(0.5 * math.log(square)) * RATE_HZ / math.pi
         found += 1
     for i in range(min(found, FORMANTS)):
-        row[i] = frequency[i]
-        row[FORMANTS + i] = bandwidth[i]
+        row[i] = resonances[i, 0]
+        row[FORMANTS + i] = resonances[i, 1]

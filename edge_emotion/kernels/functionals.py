@@ -6,10 +6,12 @@ window that slides gives the bits that the same rows give at once.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
+from typing import NamedTuple
 
-from edge_emotion.kernels._jit import Indices, Matrix32, Matrix64, Vector32, kernel, part
+import numpy as np
+
+from edge_emotion.kernels._jit import Flags, Indices, Matrix32, Matrix64, Vector32, Vector64, kernel, part
 
 FRAME_S = 0.01
 """Seconds from row to row."""
@@ -34,6 +36,50 @@ def new_sums(columns: int) -> Matrix64:
     return np.zeros((4, columns))
 
 
+class Scratch(NamedTuple):
+    """Room for the functionals of up to ``n`` rows."""
+
+    curve: Vector32
+    """(n,), like `ordered` and `frame`: the voiced part of a curve, its frames, its values in ascending order."""
+    ordered: Vector32
+    frame: Indices
+    place: Indices
+    """(n,): where extrema are; and whether each is a peak."""
+    is_peak: Flags
+    steps: Matrix64
+    """(2, n + 1): slopes that rise, slopes that fall."""
+    lengths: Vector64
+    """(n,) of segments."""
+    sums: Matrix64
+    """(4, 1)."""
+
+
+def new_scratch(rows: int) -> Scratch:
+    """Room for up to ``rows`` rows."""
+    return Scratch(
+        curve=np.zeros(rows, np.float32),
+        ordered=np.zeros(rows, np.float32),
+        frame=np.zeros(rows, np.int64),
+        place=np.zeros(rows, np.int64),
+        is_peak=np.zeros(rows, np.bool_),
+        steps=np.zeros((2, rows + 1)),
+        lengths=np.zeros(rows),
+        sums=new_sums(1),
+    )
+
+
+@part
+def add_value(value: np.float64, skip_zeros: bool, sums: Matrix64, c: int) -> None:
+    """Add a value to the sums of a column."""
+    if value != 0.0 or not skip_zeros:
+        if sums[0, c] == 0.0:
+            sums[1, c] = value
+        distance = value - sums[1, c]
+        sums[0, c] += 1.0
+        sums[2, c] += distance
+        sums[3, c] += distance * distance
+
+
 @kernel
 def add_rows(rows: Matrix32, skip_zeros: bool, sums: Matrix64) -> None:
     """Add rows ``float32 (n, columns)`` to their sums; ``skip_zeros`` leaves out zeros (unvoiced, missing).
@@ -43,14 +89,7 @@ def add_rows(rows: Matrix32, skip_zeros: bool, sums: Matrix64) -> None:
     """
     for r in range(rows.shape[0]):
         for c in range(rows.shape[1]):
-            value = np.float64(rows[r, c])
-            if value != 0.0 or not skip_zeros:
-                if sums[0, c] == 0.0:
-                    sums[1, c] = value
-                distance = value - sums[1, c]
-                sums[0, c] += 1.0
-                sums[2, c] += distance
-                sums[3, c] += distance * distance
+            add_value(np.float64(rows[r, c]), skip_zeros, sums, c)
 
 
 @part
@@ -67,15 +106,35 @@ def mean_and_deviation(sums: Matrix64, first: int, last: int, out: Vector32) -> 
             mean = sums[1, c] + shift
             variance = sums[3, c] / count - shift * shift
             if variance > 0.0 and mean != 0.0:
-                ratio = np.sqrt(variance) / mean
+                ratio = math.sqrt(variance) / mean
         out[2 * (c - first)] = mean
         out[2 * (c - first) + 1] = min(max(ratio, -_FLOAT32_MAX), _FLOAT32_MAX)
 
 
 @part
-def percentile(ordered: Vector32, share: float) -> float:
-    """Value below which ``share`` (0 to 1) of the ascending ``ordered`` lies, between neighbours linear; 0 if empty."""
-    n = len(ordered)
+def sort(values: Vector32, n: int) -> None:
+    """Put the first ``n`` values in ascending order: a heap sort, in place and never slow."""
+    for i in range(1, n):
+        child = i
+        while child > 0 and values[child] > values[(child - 1) // 2]:
+            parent = (child - 1) // 2
+            values[child], values[parent] = values[parent], values[child]
+            child = parent
+    for end in range(n - 1, 0, -1):
+        values[0], values[end] = values[end], values[0]
+        parent, child = 0, 1
+        while child < end:
+            if child + 1 < end and values[child + 1] > values[child]:
+                child += 1
+            if values[child] <= values[parent]:
+                break
+            values[child], values[parent] = values[parent], values[child]
+            parent, child = child, 2 * child + 1
+
+
+@part
+def percentile(ordered: Vector32, n: int, share: float) -> float:
+    """Value below which ``share`` (0 to 1) of ``n`` ascending ones lies, between neighbours linear; 0 of none."""
     if n == 0:
         return 0.0
     place = share * (n - 1)
@@ -86,13 +145,13 @@ def percentile(ordered: Vector32, share: float) -> float:
 
 
 @part
-def significant_extrema(x: Vector32, place: Indices, is_peak: NDArray[np.bool_]) -> int:
-    """Alternating peaks and valleys of ``x`` that rise and fall by a tenth of its range.
+def significant_extrema(x: Vector32, n: int, place: Indices, is_peak: Flags) -> int:
+    """Alternating peaks and valleys of a curve that rise and fall by a tenth of its range.
 
     Parameters
     ----------
     x
-        ``float32 (n,)``.
+        ``float32``, of which the first ``n`` values count.
     place, is_peak
         Room for ``n`` indices (``int64``) and flags (``bool``): where the extrema are, and which of them are peaks.
 
@@ -101,10 +160,12 @@ def significant_extrema(x: Vector32, place: Indices, is_peak: NDArray[np.bool_])
     int
         How many were found: section 7, Peaks2, steps 1 to 3.
     """
-    n = len(x)
     if n == 0:
         return 0
-    threshold = _RELATIVE_THRESHOLD * (x.max() - x.min())
+    top = bottom = x[0]
+    for i in range(n):
+        top, bottom = max(top, x[i]), min(bottom, x[i])
+    threshold = _RELATIVE_THRESHOLD * (top - bottom)
     kept = 0
     before = lowest = highest = x[0]
     valley_since = False
@@ -144,7 +205,7 @@ def significant_extrema(x: Vector32, place: Indices, is_peak: NDArray[np.bool_])
 
 
 @part
-def _alternate(x: Vector32, threshold: float, place: Indices, is_peak: NDArray[np.bool_], found: int) -> int:
+def _alternate(x: Vector32, threshold: float, place: Indices, is_peak: Flags, found: int) -> int:
     """Drop valleys less than ``threshold`` under the peak before, then all but the extreme one of a run of a kind."""
     kept = 0
     highest = x[0]
@@ -165,76 +226,78 @@ def _alternate(x: Vector32, threshold: float, place: Indices, is_peak: NDArray[n
     return kept
 
 
+@part
+def spread(values: Vector64, n: int, inside: int, out: Vector32) -> None:
+    """Mean of ``n`` values and, of the first ``inside`` of them, their deviation over ``n``; 0 and 0 of none."""
+    total = square = 0.0
+    for k in range(n):
+        total += values[k]
+    mean = total / max(n, 1)
+    for k in range(inside):
+        square += (values[k] - mean) ** 2
+    out[0] = mean
+    out[1] = math.sqrt(square / max(n, 1))
+
+
 @kernel
-def slopes(x: Vector32, frame: Indices, corrected: bool, out: Vector32) -> int:
-    """Mean and deviation of the rising, then of the falling slopes of ``x`` per second; returns the count of peaks.
+def slopes(x: Vector32, frame: Indices, n: int, corrected: bool, scratch: Scratch, out: Vector32) -> int:
+    """Mean and deviation of the rising, then of the falling slopes of a curve per second; returns the count of peaks.
 
     Parameters
     ----------
-    x
-        ``float32 (n,)``.
-    frame
-        ``int64 (n,)``, the frame that each value stands for.
+    x, frame
+        ``float32`` and ``int64``, of which the first ``n`` count: values, and the frame that each stands for.
     corrected
         Falling slopes count by their size up to the last one and every slope enters the deviation. Else, as in the
         reference, the piece after the last extremum keeps its sign and stays out of the deviation's sum (though not
         of its count), and a curve without extrema gives its slope per frame.
     """
-    n = len(x)
-    out[:4] = 0.0
-    if n == 0:
+    for k in range(4):
+        out[k] = 0.0
+    if n < 2:
         return 0
-    place = np.empty(n, np.int64)
-    is_peak = np.empty(n, np.bool_)
-    found = significant_extrema(x, place, is_peak)
-    steps = np.empty((2, found + 1))
-    count = np.zeros(2, np.int64)
-    previous = 0
-    peaks = 0
+    place, is_peak, steps = scratch.place, scratch.is_peak, scratch.steps
+    found = significant_extrema(x, n, place, is_peak)
+    previous = peaks = falls = 0
     for k in range(found):
-        kind = 0 if is_peak[k] else 1
         rise = np.float64(x[place[k]]) - np.float64(x[previous])
         duration = (frame[place[k]] - frame[previous]) * FRAME_S
-        steps[kind, count[kind]] = (rise if is_peak[k] else -rise) / duration
-        count[kind] += 1
-        peaks += kind == 0
+        if is_peak[k]:
+            steps[0, peaks] = rise / duration
+            peaks += 1
+        else:
+            steps[1, falls] = -rise / duration
+            falls += 1
         previous = place[k]
-    internal = count.copy()
     rise = np.float64(x[n - 1]) - np.float64(x[previous])
+    falling = rise < 0.0
     if corrected:
-        if n > 1:
-            kind = 0 if rise >= 0.0 else 1
-            steps[kind, count[kind]] = abs(rise) / ((frame[n - 1] - frame[previous]) * FRAME_S)
-            count[kind] += 1
-            internal[kind] = count[kind]
+        last = abs(rise) / ((frame[n - 1] - frame[previous]) * FRAME_S)
     elif found == 0:
-        kind = 0 if rise >= 0.0 else 1
-        steps[kind, 0] = rise / n
-        count[kind] = 1
+        last = rise / n
     else:
-        kind = 1 if is_peak[found - 1] else 0
-        steps[kind, count[kind]] = rise / ((n - 1 - previous) * FRAME_S)
-        count[kind] += 1
-    for kind in range(2):
-        if count[kind] > 0:
-            mean = steps[kind, : count[kind]].sum() / count[kind]
-            square = 0.0
-            for k in range(internal[kind]):
-                square += (steps[kind, k] - mean) ** 2
-            out[2 * kind] = mean
-            out[2 * kind + 1] = np.sqrt(square / count[kind])
+        falling = is_peak[found - 1]
+        last = rise / ((n - 1 - previous) * FRAME_S)
+    outside = 0 if corrected else 1
+    if falling:
+        steps[1, falls] = last
+        spread(steps[0], peaks, peaks, out)
+        spread(steps[1], falls + 1, falls + 1 - outside, out[2:])
+    else:
+        steps[0, peaks] = last
+        spread(steps[0], peaks + 1, peaks + 1 - outside, out)
+        spread(steps[1], falls, falls, out[2:])
     return peaks
 
 
 @kernel
-def segments(f0: Vector32, voiced: bool, corrected: bool, out: Vector32) -> int:
+def segments(f0: Vector32, voiced: bool, corrected: bool, lengths: Vector64, out: Vector32) -> int:
     """Mean and deviation in seconds of the lengths of voiced (else unvoiced) segments of ``f0``; returns their count.
 
     A segment opens after three hits, bridges a miss of one frame and closes at the second of two misses. The
-    reference records it one frame short; ``corrected`` does not.
+    reference records it one frame short; ``corrected`` does not. ``lengths`` is room for a value each segment.
     """
     n = len(f0)
-    lengths = np.empty(n // _OPENING_HITS + 1)
     count = start = hits = misses = last_hit = 0
     short = 0 if corrected else 1
     for i in range(n):
@@ -254,33 +317,47 @@ def segments(f0: Vector32, voiced: bool, corrected: bool, out: Vector32) -> int:
     if hits >= _OPENING_HITS:
         lengths[count] = last_hit + 1 - start - short
         count += 1
-    out[:2] = 0.0
-    if count > 0:
-        mean = lengths[:count].sum() / count
-        square = 0.0
-        for k in range(count):
-            square += (lengths[k] - mean) ** 2
-        out[0] = mean * FRAME_S
-        out[1] = np.sqrt(square / count) * FRAME_S
+    total = square = 0.0
+    for k in range(count):
+        total += lengths[k]
+    mean = total / max(count, 1)
+    for k in range(count):
+        square += (lengths[k] - mean) ** 2
+    out[0] = mean * FRAME_S
+    out[1] = math.sqrt(square / max(count, 1)) * FRAME_S
     return count
 
 
 @part
-def contour(x: Vector32, frame: Indices, corrected: bool, out: Vector32) -> int:
-    """Ten functionals of a curve: mean, deviation, percentiles, their range, slopes; returns its peaks' count."""
-    sums = np.zeros((4, 1))
-    add_rows(x.reshape(-1, 1), False, sums)
-    mean_and_deviation(sums, 0, 1, out[:2])
-    ordered = np.sort(x)
-    for k, share in enumerate((0.2, 0.5, 0.8)):
-        out[2 + k] = percentile(ordered, share)
+def contour(x: Vector32, n: int, corrected: bool, scratch: Scratch, out: Vector32) -> int:
+    """Ten functionals of a curve's first ``n`` values, at the frames ``scratch.frame``; returns its peaks' count.
+
+    Mean, deviation, percentiles, their range, slopes.
+    """
+    sums, ordered = scratch.sums, scratch.ordered
+    for k in range(4):
+        sums[k, 0] = 0.0
+    for i in range(n):
+        add_value(np.float64(x[i]), False, sums, 0)
+        ordered[i] = x[i]
+    mean_and_deviation(sums, 0, 1, out)
+    sort(ordered, n)
+    out[2] = percentile(ordered, n, 0.2)
+    out[3] = percentile(ordered, n, 0.5)
+    out[4] = percentile(ordered, n, 0.8)
     out[5] = out[4] - out[2]
-    return slopes(x, frame, corrected, out[6:10])
+    return slopes(x, scratch.frame, n, corrected, scratch, out[6:])
 
 
 @kernel
 def functionals(
-    loudness: Vector32, f0: Vector32, spectral: Matrix64, pitch: Matrix64, corrected: bool, out: Vector32
+    loudness: Vector32,
+    f0: Vector32,
+    spectral: Matrix64,
+    pitch: Matrix64,
+    corrected: bool,
+    scratch: Scratch,
+    out: Vector32,
 ) -> None:
     """The 88 functionals of one stretch of rows, in the order of ``FUNCTIONAL_NAMES``.
 
@@ -295,21 +372,31 @@ def functionals(
         Sums over the same frames of rows with `SPECTRAL_COLUMNS`, and without zeros of rows with `PITCH_COLUMNS`.
     corrected
         Mode.
+    scratch
+        Room for ``n`` and for ``m`` rows.
     out
         ``float32 (88,)``, every value finite.
     """
     n, m = len(loudness), len(f0)
-    frame = np.flatnonzero(f0)
-    contour(f0[frame], frame if corrected else np.arange(len(frame)), corrected, out[0:10])
-    peaks = contour(loudness, np.arange(n), corrected, out[10:20])
-    mean_and_deviation(spectral, 1, 6, out[20:30])
-    mean_and_deviation(pitch, 0, VOICED_COLUMNS, out[30:76])
-    unvoiced = np.empty(2 * (PITCH_COLUMNS - VOICED_COLUMNS), np.float32)
-    mean_and_deviation(pitch, VOICED_COLUMNS, PITCH_COLUMNS, unvoiced)
-    out[76:81] = unvoiced[::2]
+    curve, frame = scratch.curve, scratch.frame
+    voiced = 0
+    for i in range(m):
+        if f0[i] != 0.0:
+            curve[voiced], frame[voiced] = f0[i], i if corrected else voiced
+            voiced += 1
+    contour(curve, voiced, corrected, scratch, out)
+    for i in range(n):
+        frame[i] = i
+    peaks = contour(loudness, n, corrected, scratch, out[10:])
+    mean_and_deviation(spectral, 1, 6, out[20:])
+    mean_and_deviation(pitch, 0, PITCH_COLUMNS, out[30:])
+    for k in range(
+        PITCH_COLUMNS - VOICED_COLUMNS
+    ):  # of these the mean only; what lies beyond is written anew below
+        out[76 + k] = out[76 + 2 * k]
     out[81] = peaks / (n * FRAME_S) if n > 0 else 0.0
-    count = segments(f0, True, corrected, out[83:85])
+    count = segments(f0, True, corrected, scratch.lengths, out[83:])
     out[82] = count / (m * FRAME_S) if m > 0 else 0.0
-    segments(f0, False, corrected, out[85:87])
+    segments(f0, False, corrected, scratch.lengths, out[85:])
     power = spectral[1, 6] + spectral[2, 6] / max(spectral[0, 6], 1.0)
-    out[87] = 10.0 * np.log10(max(power, _POWER_FLOOR))
+    out[87] = 10.0 * math.log10(max(power, _POWER_FLOOR))

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from edge_emotion.kernels._jit import Matrix32, Matrix64, Vector32, kernel, part
 
 HARMONICS = 100
@@ -29,23 +27,25 @@ def describe(
     formant_hertz: Matrix32,
     bin_hz: float,
     corrected: bool,
+    peaks: Matrix64,
     rows: Matrix32,
 ) -> None:
     """Describe each frame by its spectrum, the magnitude of its autocorrelation, its fundamental and its formants.
 
     In ``corrected`` mode "H1-H2" is the first partial less the second and "H1-A3" the first less the strongest near F3
     (the reference takes the second for the first, the third for the second), the fundamental may be the strongest near
-    a formant, and what is missing is 0.
+    a formant, and what is missing is 0. ``peaks`` is room for ``(HARMONICS, 3)`` values.
     """
-    peaks = np.empty((HARMONICS, 3))
     missing = 0.0 if corrected else _MISSING_DB
     first = 0 if corrected else 1
     lag_rate = bin_hz * 2.0 * (magnitude.shape[1] - 1)
     for t in range(rows.shape[0]):
         row = rows[t]
-        row[:] = 0.0
+        for k in range(COLUMNS):
+            row[k] = 0.0
         if hertz[t] <= 0.0:
-            row[3:] = missing
+            for f in range(FORMANTS):
+                row[3 + f] = missing
             continue
         row[0] = _harmonics_to_noise(correlation[t], lag_rate / float(hertz[t]))
         found = _measure(magnitude[t], float(hertz[t]), formant_hertz[t], bin_hz, peaks)
@@ -130,7 +130,7 @@ def _measure(
         target = (h + 1) * fundamental
         if target >= bin_hz * (len(magnitude) - 1) or (h > 2 and target - fundamental > highest):
             return h
-        peaks[h, :] = 0.0
+        peaks[h, 0] = peaks[h, 1] = peaks[h, 2] = 0.0
         k = _find_peak(magnitude, target, fundamental, bin_hz)
         if k < 0:
             if h == 0:

@@ -82,28 +82,57 @@ def _spline_system(width: NDArray[np.float64]) -> NDArray[np.float64]:
     return system
 
 
+class PitchScratch(NamedTuple):
+    """Room for `candidates`."""
+
+    near_peak: Vector32
+    """(points,), like the three that follow."""
+    enhanced: Vector32
+    log_spectrum: Vector32
+    summed: Vector32
+    spline: Vector32
+    """(points * 2 * LANES,): the bends of the first and last knot stay 0."""
+    score: Vector64
+    """(CANDIDATES,), like the two that follow."""
+    height: Vector32
+    place: Indices
+
+
+def pitch_scratch(plan: PitchPlan) -> PitchScratch:
+    """Room for spectra of one plan."""
+    points = len(plan.knot)
+    near_peak, enhanced, log_spectrum, summed = np.zeros((4, points), np.float32)
+    return PitchScratch(
+        near_peak=near_peak,
+        enhanced=enhanced,
+        log_spectrum=log_spectrum,
+        summed=summed,
+        spline=np.zeros(points * _ROW, np.float32),
+        score=np.zeros(CANDIDATES),
+        height=np.zeros(CANDIDATES, np.float32),
+        place=np.zeros(CANDIDATES, np.int64),
+    )
+
+
 @kernel
-def candidates(magnitude: Matrix32, plan: PitchPlan, hertz: Matrix32, voicing: Matrix32) -> None:
+def candidates(
+    magnitude: Matrix32, plan: PitchPlan, scratch: PitchScratch, hertz: Matrix32, voicing: Matrix32
+) -> None:
     """Up to six fundamentals of each spectrum and how voiced each is (0 to 1); zeros where there are fewer."""
     frames, points = magnitude.shape
-    near_peak = np.empty(points, np.float32)
-    enhanced = np.empty(points, np.float32)
-    spline = np.zeros(points * _ROW, np.float32)
-    log_spectrum = np.empty(points, np.float32)
-    summed = np.empty(points, np.float32)
-    score = np.empty(CANDIDATES)
+    enhanced, spline = scratch.enhanced, scratch.spline
     for first in range(0, frames, LANES):
         count = min(LANES, frames - first)
         for lane in range(count):
-            _enhance(magnitude[first + lane], near_peak, enhanced)
+            _enhance(magnitude[first + lane], scratch.near_peak, enhanced)
             values = spline[lane:]
             for k in range(points):
                 values[k * _ROW] = enhanced[k]
         _bend(spline, plan.spline)
         for lane in range(count):
-            _to_log_axis(spline[lane:], plan, log_spectrum)
-            _sum_harmonics(log_spectrum, plan.shift, summed)
-            _pick(summed, plan, hertz[first + lane], voicing[first + lane], score)
+            _to_log_axis(spline[lane:], plan, scratch.log_spectrum)
+            _sum_harmonics(scratch.log_spectrum, plan.shift, scratch.summed)
+            _pick(scratch, plan, hertz[first + lane], voicing[first + lane])
 
 
 @part
@@ -125,8 +154,10 @@ def _enhance(magnitude: Vector32, near_peak: Vector32, enhanced: Vector32) -> No
     while right > 0 and peak[right] == zero:
         right -= 1
     # Nothing before the first peak or after the last is cut; both ends lie there or within two bins.
-    near_peak[: max(min(left, n), 2)] = one
-    near_peak[min(right, n - 2) :] = one
+    for k in range(max(left, 2)):
+        near_peak[k] = one
+    for k in range(min(right, n - 2), n):
+        near_peak[k] = one
     for k in range(n):
         near_peak[k] *= magnitude[k]
     quarter, half = np.float32(0.25), np.float32(0.5)
@@ -184,13 +215,13 @@ def _sum_harmonics(log_spectrum: Vector32, shift: Indices, summed: Vector32) -> 
 
 
 @part
-def _pick(summed: Vector32, plan: PitchPlan, hertz: Vector32, voicing: Vector32, score: Vector64) -> None:
+def _pick(scratch: PitchScratch, plan: PitchPlan, hertz: Vector32, voicing: Vector32) -> None:
     """The highest peaks, interpolated, those in range, the highest of them first."""
-    hertz[:] = 0.0
-    voicing[:] = 0.0
-    score[:] = 0.0
-    place = np.zeros(CANDIDATES, np.int64)
-    height = np.zeros(CANDIDATES, np.float32)
+    summed, place, height, score = scratch.summed, scratch.place, scratch.height, scratch.score
+    for c in range(CANDIDATES):
+        hertz[c] = voicing[c] = height[c] = 0.0
+        score[c] = 0.0
+        place[c] = 0
     mean = _mean(summed)
     found = 0
     floor = np.float32(0.0)

@@ -29,10 +29,11 @@ def new_ring(capacity: int, width: int) -> Ring:
 def append(ring: Ring, time_ns: int, row: Vector64) -> None:
     """Add a row (its time must not be before the newest); a full ring loses its oldest."""
     capacity = len(ring.times)
-    start, count = ring.cursor
+    start, count = ring.cursor[0], ring.cursor[1]
     at = (start + count) % capacity
     ring.times[at] = time_ns
-    ring.rows[at] = row
+    for k in range(len(row)):
+        ring.rows[at, k] = row[k]
     if count < capacity:
         ring.cursor[1] = count + 1
     else:

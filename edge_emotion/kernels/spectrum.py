@@ -99,10 +99,13 @@ def _slope_weights(bin_hz: float, low_hz: float, high_hz: float) -> NDArray[np.f
 
 
 @kernel
-def describe(magnitude: Matrix32, plan: SpectrumPlan, rows: Matrix32) -> None:
-    """Descriptors of each spectrum ``magnitude[1:]`` into ``rows``; ``magnitude[0]`` is the one before (flux)."""
-    power = np.empty(magnitude.shape[1])
-    bands = np.empty(BANDS)
+def describe(
+    magnitude: Matrix32, plan: SpectrumPlan, power: Vector64, bands: Vector64, rows: Matrix32
+) -> None:
+    """Descriptors of each spectrum ``magnitude[1:]`` into ``rows``; ``magnitude[0]`` is the one before (flux).
+
+    ``power`` and ``bands`` are room for a value each bin and each of the `BANDS`.
+    """
     for t in range(rows.shape[0]):
         spectrum, row = magnitude[t + 1], rows[t]
         for k in range(len(power)):

@@ -64,11 +64,28 @@ def _reversed_bits(n: int) -> NDArray[np.int64]:
     return order
 
 
+class TransformScratch(NamedTuple):
+    """Room for a batch of one kernel; the padding around windowed frames stays zero, so no two kernels share it."""
+
+    padded: Matrix32
+    """(LANES, n and some more, so that lanes do not fall on the same lines of the cache)."""
+    block: Vector32
+
+
+def transform_scratch(plan: TransformPlan) -> TransformScratch:
+    """Room for frames of one plan."""
+    half = len(plan.order)
+    return TransformScratch(
+        padded=np.zeros((LANES, 2 * half + 16), np.float32), block=np.zeros((half + 1) * _ROW, np.float32)
+    )
+
+
 @kernel
 def transform(
     samples: Vector32,
     hop: int,
     plan: TransformPlan,
+    scratch: TransformScratch,
     real: Matrix32,
     imaginary: Matrix32,
     magnitude: Matrix32,
@@ -88,8 +105,7 @@ def transform(
     """
     frames, bins = magnitude.shape
     kept = real.shape[1]
-    padded = np.zeros((LANES, 2 * (bins - 1) + 16), np.float32)
-    block = np.empty(bins * _ROW, np.float32)
+    padded, block = scratch.padded, scratch.block
     for first in range(0, frames, LANES):
         count = min(LANES, frames - first)
         for lane in range(count):
@@ -112,16 +128,19 @@ def transform(
 
 
 @kernel
-def autocorrelate(magnitude: Matrix32, wanted: Vector32, plan: TransformPlan, correlation: Matrix32) -> None:
+def autocorrelate(
+    magnitude: Matrix32,
+    wanted: Vector32,
+    plan: TransformPlan,
+    scratch: TransformScratch,
+    correlation: Matrix32,
+) -> None:
     """Magnitude of the autocorrelation, ``(frames, bins)`` and up to a factor, of frames whose ``wanted`` is not 0."""
     frames, bins = magnitude.shape
-    padded = np.zeros((LANES, 2 * (bins - 1) + 16), np.float32)
-    block = np.empty(bins * _ROW, np.float32)
-    chosen = np.empty(LANES, np.int64)
-    count = 0
+    padded, block = scratch.padded, scratch.block
+    begin = count = 0
     for t in range(frames):
         if wanted[t] != 0.0:
-            chosen[count] = t
             for k in range(bins):
                 padded[count, k] = magnitude[t, k] * magnitude[t, k]
             for k in range(1, bins - 1):
@@ -129,10 +148,13 @@ def autocorrelate(magnitude: Matrix32, wanted: Vector32, plan: TransformPlan, co
             count += 1
         if count == LANES or (t == frames - 1 and count > 0):
             _transform(padded, plan, block)
-            for lane in range(count):
-                for k in range(bins):
-                    correlation[chosen[lane], k] = abs(block[k * _ROW + lane])
-            count = 0
+            lane = 0
+            for chosen in range(begin, t + 1):
+                if wanted[chosen] != 0.0:
+                    for k in range(bins):
+                        correlation[chosen, k] = abs(block[k * _ROW + lane])
+                    lane += 1
+            begin, count = t + 1, 0
 
 
 @part

@@ -38,6 +38,11 @@ class Trellis(NamedTuple):
     """One number: the last step in log pitch that was weighed, in the order of evaluation, whatever path it was on."""
     seen: Indices
     """Two counts: frames seen, frames released."""
+    next_cost: Vector64
+    """From here on room for the frame that is being weighed; `origin` is the state before each state."""
+    origin: Indices
+    next_pitch: Vector64
+    next_paths: Matrix32
 
 
 def new_trellis() -> Trellis:
@@ -48,6 +53,10 @@ def new_trellis() -> Trellis:
         pitch=np.zeros(CANDIDATES),
         last_change=np.ones(1),
         seen=np.zeros(2, np.int64),
+        next_cost=np.zeros(STATES),
+        origin=np.zeros(STATES, np.int64),
+        next_pitch=np.zeros(CANDIDATES),
+        next_paths=np.zeros((STATES, LONGEST_WAIT), np.float32),
     )
 
 
@@ -57,17 +66,14 @@ def search(hertz: Matrix32, voicing: Matrix32, trellis: Trellis, released: Vecto
 
     Returns how many. At most as many are released as frames were handed over and held back.
     """
-    cost = np.empty(STATES)
-    origin = np.empty(STATES, np.int64)
-    pitch = np.empty(CANDIDATES)
-    paths = np.empty((STATES, LONGEST_WAIT), np.float32)
+    pitch = trellis.next_pitch
     count = 0
     for t in range(hertz.shape[0]):
         pending = trellis.seen[0] - trellis.seen[1]
         for c in range(CANDIDATES):
             pitch[c] = math.log(hertz[t, c]) if hertz[t, c] > 0.0 else np.nan
-        _weigh(pitch, trellis, cost, origin)
-        _extend(hertz[t], voicing[t], trellis, pending, cost, origin, paths)
+        _weigh(trellis)
+        _extend(hertz[t], voicing[t], trellis, pending)
         for c in range(CANDIDATES):
             trellis.pitch[c] = pitch[c]
         trellis.seen[0] += 1
@@ -88,8 +94,9 @@ def flush(trellis: Trellis, released: Vector32) -> int:
 
 
 @part
-def _weigh(pitch: Vector64, trellis: Trellis, cost: Vector64, origin: Indices) -> None:
+def _weigh(trellis: Trellis) -> None:
     """Cheapest way into each state from the last frame's states; of equal ones the first."""
+    pitch, cost, origin = trellis.next_pitch, trellis.next_cost, trellis.origin
     change = trellis.last_change[0]
     for s in range(STATES):
         cost[s], origin[s] = np.inf, s
@@ -115,16 +122,9 @@ def _weigh(pitch: Vector64, trellis: Trellis, cost: Vector64, origin: Indices) -
 
 
 @part
-def _extend(
-    hertz: Vector32,
-    voicing: Vector32,
-    trellis: Trellis,
-    pending: int,
-    cost: Vector64,
-    origin: Indices,
-    paths: Matrix32,
-) -> None:
+def _extend(hertz: Vector32, voicing: Vector32, trellis: Trellis, pending: int) -> None:
     """Add this frame's own costs and make its states the ends of the paths."""
+    cost, origin, paths = trellis.next_cost, trellis.origin, trellis.next_paths
     any_voiced = False
     for c in range(CANDIDATES):
         cost[c] += _candidate_cost(float(hertz[c]), float(voicing[c]))

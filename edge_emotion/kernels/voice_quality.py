@@ -47,13 +47,13 @@ def vary(
     hertz: Vector32,
     plan: PeriodPlan,
     state: Periods,
+    similarity: Vector64,
     rows: Matrix32,
 ) -> None:
     """Jitter (ratio) and shimmer (dB) of frames with known fundamentals into the two columns of ``rows``.
 
-    ``samples[0]`` is the sample number ``first_sample`` of the stream.
+    ``samples[0]`` is the sample number ``first_sample`` of the stream. ``similarity`` has room for ``plan.frame``.
     """
-    similarity = np.empty(plan.frame)
     for t in range(rows.shape[0]):
         start = (first_frame + t) * plan.hop
         period = plan.rate_hz / float(hertz[t]) if hertz[t] > 0.0 else 0.0
@@ -71,7 +71,7 @@ def vary(
         else:
             state.place[0] += wanted
             state.place[1] = 0
-            state.last[:] = 0.0
+            state.last[0] = state.last[1] = state.last[2] = 0.0
         rows[t, 0] = state.last[1]
         rows[t, 1] = 20.0 * math.log10(1.0 + float(state.last[2]))
 
@@ -142,7 +142,8 @@ def _compare(x: Vector32, shortest: int, longest: int, similarity: Vector64) -> 
     Products are summed for all q side by side, four samples at a time; the other sums move on from one q to the next.
     """
     lags = longest - shortest + 1
-    similarity[:lags] = 0.0
+    for j in range(lags):
+        similarity[j] = 0.0
     for i in range(0, shortest - 3, 4):
         x0, x1, x2, x3 = float(x[i]), float(x[i + 1]), float(x[i + 2]), float(x[i + 3])
         y = x[i + shortest : i + longest + 4]

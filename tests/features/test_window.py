@@ -18,7 +18,7 @@ from edge_emotion.features.lld import LowLevelStream
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
 from edge_emotion.features.window import LOOK_AHEAD_S, DescriptorWindow
 from edge_emotion.kernels import descriptor_rows as rows
-from edge_emotion.kernels.functionals import add_rows, functionals, new_sums
+from edge_emotion.kernels.functionals import add_rows, functionals, new_scratch, new_sums
 
 RATE = 16_000
 
@@ -94,7 +94,8 @@ def test_the_stream_equals_the_rows_at_once_bit_for_bit(mode):
             sums = new_sums(7), new_sums(28)
             add_rows(spectral[first:], False, sums[0])
             add_rows(pitch[first:], True, sums[1])
-            functionals(spectral[first:, 0].copy(), f0[first:], *sums, mode == "corrected", out)
+            loudness, scratch = spectral[first:, 0].copy(), new_scratch(len(spectral))
+            functionals(loudness, f0[first:], *sums, mode == "corrected", scratch, out)
             assert np.array_equal(out, result.values[i])
             voiced = f0[first:]
             assert result.voiced[i] == (np.mean(voiced != 0) if len(voiced) else None)

@@ -21,20 +21,21 @@ def run(spectral, f0, pitch, corrected=False):
     sums = kernels.new_sums(spectral.shape[1]), kernels.new_sums(pitch.shape[1])
     kernels.add_rows(spectral, False, sums[0])
     kernels.add_rows(pitch, True, sums[1])
-    kernels.functionals(spectral[:, 0].copy(), np.float32(f0), *sums, corrected, out)
+    scratch = kernels.new_scratch(max(len(spectral), len(f0)))
+    kernels.functionals(spectral[:, 0].copy(), np.float32(f0), *sums, corrected, scratch, out)
     return out
 
 
 def slopes(x, corrected=False):
     out = np.full(4, np.nan, np.float32)
     x = np.asarray(x, np.float32)
-    peaks = kernels.slopes(x, np.arange(len(x)), corrected, out)
+    peaks = kernels.slopes(x, np.arange(len(x)), len(x), corrected, kernels.new_scratch(len(x)), out)
     return out, peaks
 
 
 def segments(hits, voiced=True, corrected=False):
     out = np.full(2, np.nan, np.float32)
-    count = kernels.segments(np.asarray(hits, np.float32), voiced, corrected, out)
+    count = kernels.segments(np.asarray(hits, np.float32), voiced, corrected, np.zeros(len(hits)), out)
     return count, *out
 
 

@@ -22,6 +22,7 @@ def describe(magnitude, correlation, hertz, formants, corrected=False):
         np.float32(formants)[None],
         BIN_HZ,
         corrected,
+        np.zeros((kernels.HARMONICS, 3)),
         rows,
     )
     return rows[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from edge_emotion.kernels import _jit
+from edge_emotion.kernels import _jit, trellis
 from edge_emotion.kernels.voice_quality import PeriodPlan
 
 pytestmark = pytest.mark.kernels
@@ -94,3 +94,62 @@ def test_without_a_cache_one_line_says_so_and_results_come():
     told, compiled = use(FLUSH, "", NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator")
     assert "set NUMBA_CACHE_DIR" in told
     assert compiled == "1"
+
+
+RESULT = """
+from edge_emotion.features.lld import LowLevelStream
+stream = LowLevelStream(16000)
+stream.push(np.sin(np.arange(4000, dtype=np.float32) / 20))
+stream.finish()
+print(stream.short.tobytes().hex(), stream.long.tobytes().hex())
+print(compilations(), "numba.np.linalg" in sys.modules)
+"""
+CHANGED_NUMBA = """
+from numba.core.caching import Cache
+del Cache._guard_against_spurious_io_errors
+def load_overload(self, signature, context):
+    context.refresh()
+    return self._load_overload(signature, context)
+def save_overload(self, signature, data):
+    self._save_overload(signature, data)
+Cache.load_overload, Cache.save_overload = load_overload, save_overload
+"""
+FAULT = """
+from numba.core.caching import Cache
+load = Cache._load_overload
+asked = []
+def faulty(self, signature, context):
+    asked.append(signature)
+    if len(asked) % 2:
+        raise KeyError("strange")
+    return load(self, signature, context)
+Cache._load_overload = faulty
+"""
+
+
+@pytest.mark.slow
+def test_code_is_loaded_without_the_compiler_and_with_the_same_results(tmp_path):
+    compiled, counts = use(START + RESULT, tmp_path)
+    assert counts.endswith("True")
+    loaded, counts = use(START + RESULT, tmp_path)
+    assert loaded == compiled
+    assert counts == "0 False"
+
+
+@pytest.mark.slow
+def test_another_numba_or_a_fault_of_the_short_cut_falls_back_to_its_own_way(tmp_path):
+    changed = CHANGED_NUMBA + START + RESULT
+    compiled, _ = use(changed, tmp_path)
+    assert use(changed, tmp_path) == [compiled, "0 True"]
+    use(START + RESULT, tmp_path)
+    assert use(FAULT + START + RESULT, tmp_path) == [compiled, "0 True"]
+
+
+def test_code_for_other_flags_is_not_looked_up(monkeypatch):
+    if numba.config.DISABLE_JIT or numba.config.BOUNDSCHECK:
+        pytest.skip("no cache")
+    cache = trellis.flush._cache
+    codegen = trellis.flush.targetctx.codegen()
+    key = cache._index_key((), codegen)
+    monkeypatch.setitem(_jit._FLAGS, "_nrt", True)
+    assert cache._index_key((), codegen) != key

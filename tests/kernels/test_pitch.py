@@ -25,7 +25,8 @@ def complex_tone(f0, harmonics=12, size=SIZE, rate=RATE, noise=0.0, seed=0):
 
 def candidates(magnitude, size=SIZE, rate=RATE):
     hertz, voicing = np.zeros((2, len(magnitude), pitch.CANDIDATES), np.float32)
-    pitch.candidates(np.float32(magnitude), pitch.pitch_plan(size, rate), hertz, voicing)
+    plan = pitch.pitch_plan(size, rate)
+    pitch.candidates(np.float32(magnitude), plan, pitch.pitch_scratch(plan), hertz, voicing)
     return hertz, voicing
 
 

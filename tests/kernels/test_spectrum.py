@@ -17,7 +17,8 @@ LOUDNESS, ALPHA, HAMMARBERG, SLOPE_LOW, SLOPE_HIGH, FLUX, MFCC = range(7)
 
 def describe(magnitude, fft_size=512, rate_hz=16000.0):
     rows = np.empty((len(magnitude) - 1, kernels.DESCRIPTORS), np.float32)
-    kernels.describe(np.float32(magnitude), kernels.spectrum_plan(fft_size, rate_hz), rows)
+    magnitude, plan = np.float32(magnitude), kernels.spectrum_plan(fft_size, rate_hz)
+    kernels.describe(magnitude, plan, np.zeros(magnitude.shape[1]), np.zeros(kernels.BANDS), rows)
     return rows
 
 

@@ -16,7 +16,17 @@ def transform(samples, window, hop, frames, kept=0):
     bins = len(plan.order) + 1
     real, imaginary = np.empty((2, frames, kept), np.float32)
     magnitude, square = np.empty((frames, bins), np.float32), np.empty(frames, np.float32)
-    kernels.transform(np.float32(samples), hop, plan, real, imaginary, magnitude, square, False)
+    kernels.transform(
+        np.float32(samples),
+        hop,
+        plan,
+        kernels.transform_scratch(plan),
+        real,
+        imaginary,
+        magnitude,
+        square,
+        False,
+    )
     return plan, real, imaginary, magnitude, square
 
 
@@ -50,7 +60,7 @@ def test_autocorrelation_of_wanted_frames_only():
     plan, _, _, magnitude, _ = transform(random.normal(size=400), np.ones(64), 16, 11)
     correlation = np.full_like(magnitude, -1.0)
     wanted = np.float32([0, 1] * 5 + [0])
-    kernels.autocorrelate(magnitude, wanted, plan, correlation)
+    kernels.autocorrelate(magnitude, wanted, plan, kernels.transform_scratch(plan), correlation)
     for k in range(11):
         if not wanted[k]:
             assert (correlation[k] == -1.0).all()

@@ -17,7 +17,7 @@ def vary(x, rate, pitches, split=None):
     pitches, rows = np.float32(pitches), np.zeros((len(pitches), 2), np.float32)
     for a, b in [(0, split or 0), (split or 0, len(pitches))]:
         if a < b:
-            kernels.vary(np.float32(x), 0, a, pitches[a:b].copy(), plan, state, rows[a:b])
+            kernels.vary(np.float32(x), 0, a, pitches[a:b].copy(), plan, state, np.zeros(length), rows[a:b])
     return rows, (float(rate), hop, step, length)
 
 
