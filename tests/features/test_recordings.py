@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from scipy.signal import lfilter
 
 from edge_emotion.errors import UsageError
 from edge_emotion.features.functionals import (
@@ -87,6 +88,34 @@ def test_corrected_counts_slopes_by_their_size():
     slopes = [name for name in FUNCTIONAL_NAMES if "Slope" in name]
     assert len(slopes) == 8
     assert all(named[name] >= 0 for name in slopes)
+
+
+@pytest.mark.parametrize(
+    ("mode", "decibel"), [("corrected", 20 * np.log10(2)), ("compat", 20 * np.log10(1.5))]
+)
+def test_h1_h2_of_partials_that_fall_as_1_over_k(mode, decibel):
+    """Corrected is the first less the second, compat the second less the third."""
+    assert functionals(harmonics(220), mode)["logRelF0-H1-H2_sma3nz_amean"] == pytest.approx(decibel, abs=0.2)
+
+
+def test_corrected_finds_the_formants_of_a_vowel():
+    pulses = np.zeros(RATE)
+    pulses[:: RATE // 125] = 1.0
+    for hertz, width in ((600, 80), (1500, 100), (2500, 120), (3500, 150), (4500, 200)):
+        radius = np.exp(-np.pi * width / RATE)
+        pulses = lfilter([1.0], [1.0, -2 * radius * np.cos(2 * np.pi * hertz / RATE), radius**2], pulses)
+    sound = (0.3 * pulses / np.abs(pulses).max()).astype(np.float32)
+    for mode, near in (("corrected", True), ("compat", False)):
+        named = functionals(sound, mode)
+        found = np.array([named[f"F{k}frequency_sma3nz_amean"] for k in (1, 2, 3)])
+        assert (np.abs(found - [600, 1500, 2500]).max() < 60) == near, found
+
+
+def test_corrected_keeps_the_voice_at_the_very_end():
+    named = {mode: compute_descriptors(harmonics(220), RATE, mode) for mode in MODES}
+    last = LLD_NAMES.index("logRelF0-H1-H2_sma3nz")
+    assert named["corrected"].values[-1, last] != 0
+    assert len(named["compat"].values) == len(named["corrected"].values) + 1
 
 
 @pytest.mark.parametrize(("mode", "rows"), [("compat", 96), ("corrected", 95)])
