@@ -126,12 +126,15 @@ class Peer:
 
 @contextmanager
 def measured_peers(
-    names: Sequence[str], fixtures: Mapping[str, Any], result: Result
+    names: Sequence[str], among: Sequence[str], fixtures: Mapping[str, Any], result: Result
 ) -> Iterator[dict[str, RemoteCall]]:
-    """Start the workers of ``names``; their calls as ``peer: call``, and the reason for each that is not there."""
+    """Start the workers of ``names`` that do what the subject is ``among``; their calls as ``peer: call``.
+
+    The reason for each that is not there goes into ``result``.
+    """
     with ExitStack() as stack:
         calls: dict[str, RemoteCall] = {}
-        for name in names:
+        for name in (name for name in names if name in among or name not in PROGRAMS):
             try:
                 peer = stack.enter_context(Peer(name, fixtures))
             except PeerUnavailableError as reason:

@@ -14,6 +14,7 @@ from edge_emotion.features.window import DescriptorWindow
 
 FILE_S = 60.0
 HOP = 640
+PEERS = ("opensmile", "librosa", "parselmouth")
 
 
 def run(options: Options) -> Result:
@@ -24,7 +25,7 @@ def run(options: Options) -> Result:
         YARDSTICK: yardstick,
         "file of 60 s": lambda: compute_functionals(sound, material.SAMPLE_RATE_HZ),
     }
-    with measured_peers(options.peers, material.fixtures(sound), result) as peers:
+    with measured_peers(options.peers, PEERS, material.fixtures(sound), result) as peers:
         calls |= peers
         timings = interleave(calls, max(options.rounds // 20, 1), warm_up=1)
     result.add_timings(timings)

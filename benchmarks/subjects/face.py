@@ -16,6 +16,8 @@ from edge_emotion.pipeline.picture import Pictures
 from edge_emotion.pipeline.spans import Spans
 from edge_emotion.types import U8, VideoFrame
 
+PEERS = ("fer", "haar", "mediapipe")
+
 
 def run(options: Options) -> Result:
     """CPU time a frame, and of the network alone."""
@@ -32,7 +34,7 @@ def run(options: Options) -> Result:
         "frame with four faces": _stream(bundle, execution, [_four(frame) for frame in one]),
         "network, one crop": lambda: network.compute({network.input_names[0]: crop}),
     }
-    with measured_peers(options.peers, material.fixtures(frame=one[0]), result) as peers:
+    with measured_peers(options.peers, PEERS, material.fixtures(frame=one[0]), result) as peers:
         timings = interleave(calls | peers, options.rounds)
     result.add_timings(timings)
     for name in ("frame with one face", "frame with four faces"):

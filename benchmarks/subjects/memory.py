@@ -15,14 +15,16 @@ from benchmarks import material
 from benchmarks.harness import Options, Result
 
 WATCHED = """
-import resource, sys
+import sys
+from pathlib import Path
 from {module} import main
 sys.argv = {arguments!r}
 try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)
+# ru_maxrss would count the process that this one was forked from.
+print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024, file=sys.stderr)
 """
 
 

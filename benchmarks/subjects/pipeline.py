@@ -32,6 +32,7 @@ RATE_HZ = 25.0
 PERIOD_NS = 40_000_000
 HOP = 640
 WARM_UP_TICKS = 150
+PEERS = ("opensmile", "fer")
 
 
 def run(options: Options) -> Result:
@@ -47,7 +48,7 @@ def run(options: Options) -> Result:
         tick()
     spans.clear()
     calls: dict[str, Call | RemoteCall] = {YARDSTICK: yardstick, "tick": tick}
-    with measured_peers(options.peers, material.fixtures(sound, pictures[0]), result) as peers:
+    with measured_peers(options.peers, PEERS, material.fixtures(sound, pictures[0]), result) as peers:
         # What of the peers belongs to one tick: the functionals of a window, the faces of a picture.
         calls |= {name: call for name, call in peers.items() if name.endswith((": window", ": frame"))}
         timings = interleave(calls, options.rounds, warm_up=1)
