@@ -136,8 +136,9 @@ def _resample(real: Matrix32, imaginary: Matrix32, first: int, plan: FormantPlan
             w2[i] = (w2[i] + a2 * c) - b2 * s
             w3[i] = (w3[i] + a3 * c) - b3 * s
     scale = np.float32(plan.scale)
-    for i in range(samples):
-        w0[i], w1[i], w2[i], w3[i] = scale * w0[i], scale * w1[i], scale * w2[i], scale * w3[i]
+    for wave in (w0, w1, w2, w3):
+        for i in range(samples):
+            wave[i] *= scale
 
 
 @part

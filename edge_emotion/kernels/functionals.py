@@ -40,7 +40,9 @@ class Scratch(NamedTuple):
     """Room for the functionals of up to ``n`` rows."""
 
     curve: Vector32
-    """(n,), like `ordered` and `frame`: the voiced part of a curve, its frames, its values in ascending order."""
+    """(n,): the voiced part of F0."""
+    column: Matrix32
+    """(n, 1), like `ordered` and `frame` of the curve at hand: its values, these in ascending order, their frames."""
     ordered: Vector32
     frame: Indices
     place: Indices
@@ -58,6 +60,7 @@ def new_scratch(rows: int) -> Scratch:
     """Room for up to ``rows`` rows."""
     return Scratch(
         curve=np.zeros(rows, np.float32),
+        column=np.zeros((rows, 1), np.float32),
         ordered=np.zeros(rows, np.float32),
         frame=np.zeros(rows, np.int64),
         place=np.zeros(rows, np.int64),
@@ -66,18 +69,6 @@ def new_scratch(rows: int) -> Scratch:
         lengths=np.zeros(rows),
         sums=new_sums(1),
     )
-
-
-@part
-def add_value(value: np.float64, skip_zeros: bool, sums: Matrix64, c: int) -> None:
-    """Add a value to the sums of a column."""
-    if value != 0.0 or not skip_zeros:
-        if sums[0, c] == 0.0:
-            sums[1, c] = value
-        distance = value - sums[1, c]
-        sums[0, c] += 1.0
-        sums[2, c] += distance
-        sums[3, c] += distance * distance
 
 
 @kernel
@@ -89,7 +80,14 @@ def add_rows(rows: Matrix32, skip_zeros: bool, sums: Matrix64) -> None:
     """
     for r in range(rows.shape[0]):
         for c in range(rows.shape[1]):
-            add_value(np.float64(rows[r, c]), skip_zeros, sums, c)
+            value = np.float64(rows[r, c])
+            if not skip_zeros or value != 0.0:
+                if sums[0, c] == 0.0:
+                    sums[1, c] = value
+                distance = value - sums[1, c]
+                sums[0, c] += 1.0
+                sums[2, c] += distance
+                sums[3, c] += distance * distance
 
 
 @part
@@ -334,12 +332,12 @@ def contour(x: Vector32, n: int, corrected: bool, scratch: Scratch, out: Vector3
 
     Mean, deviation, percentiles, their range, slopes.
     """
-    sums, ordered = scratch.sums, scratch.ordered
+    sums, column, ordered = scratch.sums, scratch.column, scratch.ordered
     for k in range(4):
         sums[k, 0] = 0.0
     for i in range(n):
-        add_value(np.float64(x[i]), False, sums, 0)
-        ordered[i] = x[i]
+        column[i, 0] = ordered[i] = x[i]
+    add_rows(column[:n], False, sums)
     mean_and_deviation(sums, 0, 1, out)
     sort(ordered, n)
     out[2] = percentile(ordered, n, 0.2)

@@ -101,12 +101,11 @@ class PitchScratch(NamedTuple):
 def pitch_scratch(plan: PitchPlan) -> PitchScratch:
     """Room for spectra of one plan."""
     points = len(plan.knot)
-    near_peak, enhanced, log_spectrum, summed = np.zeros((4, points), np.float32)
     return PitchScratch(
-        near_peak=near_peak,
-        enhanced=enhanced,
-        log_spectrum=log_spectrum,
-        summed=summed,
+        near_peak=np.zeros(points, np.float32),
+        enhanced=np.zeros(points, np.float32),
+        log_spectrum=np.zeros(points, np.float32),
+        summed=np.zeros(points, np.float32),
         spline=np.zeros(points * _ROW, np.float32),
         score=np.zeros(CANDIDATES),
         height=np.zeros(CANDIDATES, np.float32),
