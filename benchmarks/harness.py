@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_emotion.config import Execution, parse
+
 I64 = NDArray[np.int64]
 Call = Callable[[], object]
 
@@ -36,6 +38,11 @@ class Options:
     provider: str = "cpu"
     backend: str = "onnxruntime"
     peers: tuple[str, ...] = ()
+
+    @property
+    def execution(self) -> Execution:
+        """The library's own setting, which refuses what it does not know."""
+        return parse(Execution, {"provider": self.provider, "threads": self.threads}, "options")
 
     @property
     def smoke(self) -> bool:

@@ -23,7 +23,7 @@ def run(options: Options) -> Result:
     """CPU time a frame, and of the network alone."""
     result = Result("face")
     bundle = open_bundle()
-    execution = Execution(provider=options.provider, threads=options.threads)  # type: ignore[arg-type]
+    execution = options.execution
     one = material.frames(60)
     network = open_backend(bundle.file("face", bundle.manifest.face.encoder), execution)
     size = bundle.manifest.face.crop.size

@@ -21,7 +21,6 @@ from benchmarks.harness import (
     yardstick,
 )
 from benchmarks.peers import measured_peers
-from edge_emotion.config import Execution
 from edge_emotion.model.bundle import open_bundle
 from edge_emotion.pipeline import EmotionPipeline
 from edge_emotion.pipeline.spans import Spans
@@ -79,7 +78,7 @@ def ticker(
 ) -> Callable[[], None]:
     """One tick of the default bundle over ``sound`` and ``pictures``, again and again."""
     bundle = open_bundle()
-    execution = Execution(provider=options.provider, threads=options.threads)  # type: ignore[arg-type]
+    execution = options.execution
     pipeline = EmotionPipeline(bundle, rate_hz=rate_hz, execution=execution, spans=spans)
     origin = Origin("benchmark", "0", bundle.manifest.id, bundle.manifest.sha256)
     hops, steps = len(sound) // HOP, count()

@@ -15,7 +15,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR, LinearSVR
 
 from benchmarks.harness import YARDSTICK, Call, Options, Result, interleave, yardstick
-from edge_emotion.config import Execution
 from edge_emotion.model.backend import OnnxRuntime
 from edge_emotion.types import F32
 
@@ -34,7 +33,7 @@ def run(options: Options) -> Result:
     # epsilon 0: every row becomes a support vector.
     kernels = [SVR(gamma=1 / INPUTS, epsilon=0.0).fit(z, targets[:, k]) for k in (0, 1)]
     linears = [LinearSVR(max_iter=20_000, random_state=0).fit(z, targets[:, k]) for k in (0, 1)]
-    execution = Execution(provider=options.provider, threads=options.threads)  # type: ignore[arg-type]
+    execution = options.execution
     row = np.random.default_rng(1).standard_normal((1, INPUTS)).astype(np.float32)
     calls: dict[str, Call] = {}
     for kind, fitted in (("rbf", kernels), ("linear", linears)):
