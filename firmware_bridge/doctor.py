@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 
 import paho.mqtt.client as paho
 
+from edge_emotion import folders
 from edge_emotion.errors import EdgeEmotionError
-from firmware_bridge import folders, machine
+from firmware_bridge import machine
 from firmware_bridge.mqtt_client import client_id, explain, new_client, tls_context
 from firmware_bridge.outputs import topic_root
 from firmware_bridge.settings import Settings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from firmware_bridge import folders, homeassistant
+from edge_emotion import folders
+from firmware_bridge import homeassistant
 from firmware_bridge.history import History
 from firmware_bridge.mqtt import Connection
 from firmware_bridge.outputs import topic_root

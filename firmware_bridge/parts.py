@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from edge_emotion import folders
 from edge_emotion.reading_json import Origin
-from firmware_bridge import calibration, folders, machine
+from firmware_bridge import calibration, machine
 from firmware_bridge.engine import Engine, Loaded, OpenPipeline, open_best, open_pipeline
 from firmware_bridge.faults import Faults
 from firmware_bridge.history import AT_RISK_S, History

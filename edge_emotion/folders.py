@@ -1,4 +1,4 @@
-"""Where the daemon may write: the folders that systemd hands over, or the user's own."""
+"""Where the programs may write: the folders that systemd hands over, or the user's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def state() -> Path:
-    """For the spool and what must outlive a restart: ``$STATE_DIRECTORY``, or ``~/.local/state/edge-emotion``."""
+    """For what must outlive a restart: ``$STATE_DIRECTORY``, or ``~/.local/state/edge-emotion``."""
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         return Path(given)
