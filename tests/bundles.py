@@ -48,7 +48,9 @@ def tiny_bundle(
             "regressor.onnx": regressor_graph(ENCODER_FEATURES, seed=2),
         },
     )
-    write_part(folder, FusionPart.model_validate(fusion or {}), {})
+    part = FusionPart.model_validate(fusion or {})
+    early = {} if part.early is None else {part.early.file: regressor_graph(part.early.features, seed=5)}
+    write_part(folder, part, early)
     return folder
 
 

@@ -87,6 +87,8 @@ def _calibration(model: RegressorModel) -> None:
 def _fusion(part: FusionPart) -> None:
     _head("Fusion")
     _line("kind", f"{part.kind}, by inverse variance, error correlation {part.error_correlation:g}")
+    if part.early is not None:
+        _line("early", f"{part.early.file}, {part.early.features} features, while sound and picture are both there")
     _line("confidence", f"probability of an error within {part.confidence_half_width:g}")
     added = part.added_sigma
     for name, sigma in (("sound", added.audio), ("picture", added.video)):

@@ -191,11 +191,24 @@ class AddedSigma(Settings):
     video: PerDimension = PerDimension(arousal=0.0, valence=0.0)
 
 
+class EarlyModel(Model):
+    """One regressor on both modalities' features; input ``features`` float32 (n, d), the sound's first, raw.
+
+    Output ``prediction`` (n, 2). Where a modality is missing the parts' own regressors speak.
+    """
+
+    features: Annotated[int, Field(ge=2)]
+    sigma: SigmaParameters
+    """On the facts of both, named ``audio.snr_db``, ``video.blur`` and so on."""
+
+
 class FusionPart(Settings):
     """How the two become one reading."""
 
     part: Literal["fusion"] = "fusion"
-    kind: Literal["late"] = "late"
+    kind: Literal["late", "early"] = "late"
+    """Late: each modality's estimate weighed by its sigma. Early: while both are there, one regressor on both."""
+    early: EarlyModel | None = None
     error_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Between the errors of sound and picture: widens the fused sigma, leaves the weights alone."""
     added_sigma: AddedSigma = AddedSigma()
@@ -209,6 +222,12 @@ class FusionPart(Settings):
     smoothing: SmoothingSettings = SmoothingSettings()
     quality: QualityThresholds = QualityThresholds()
     training: Training | None = None
+
+    @model_validator(mode="after")
+    def _early_or_late(self) -> FusionPart:
+        if (self.kind == "early") != (self.early is not None):
+            raise ValueError("a regressor for early fusion belongs to kind early, and to no other")
+        return self
 
 
 AnyPart = AcousticPart | FacePart | FusionPart
@@ -244,6 +263,9 @@ class Manifest(Settings):
         for name in (f"{part}/{file}" for part in PARTS for file in referenced(getattr(self, part))):
             if name not in self.files:
                 raise ValueError(f"{name} is referred to and not listed in files")
+        both = self.acoustic.regressor.features + self.face.regressor.features
+        if self.fusion.early is not None and self.fusion.early.features != both:
+            raise ValueError(f"early fusion takes {self.fusion.early.features} features, the parts have {both}")
         return self
 
 

@@ -17,6 +17,7 @@ from edge_emotion.errors import UsageError
 from edge_emotion.fusion import confidence, fuse
 from edge_emotion.model.bundle import Bundle
 from edge_emotion.pipeline.calibration import Calibration
+from edge_emotion.pipeline.early import EarlyFusion
 from edge_emotion.pipeline.evidence import NOTHING, Evidence
 from edge_emotion.pipeline.picture import Pictures
 from edge_emotion.pipeline.sound import Sound
@@ -76,6 +77,7 @@ class EmotionPipeline:
         self._spans = spans
         self._sound = Sound(bundle, execution, spans)
         self._pictures = Pictures(bundle, execution, spans)
+        self._early = EarlyFusion(bundle, execution) if fusion.early else None
         self._smoother = Smoother(fusion.smoothing)
         self.window_s: dict[Modality, float] = {
             "audio": self._sound.window_s,
@@ -193,6 +195,8 @@ class EmotionPipeline:
         """Fuse, smooth and say what the two modalities have."""
         with self._spans("fuse"):
             fused = fuse(heard.estimate, seen.estimate, self._fusion.error_correlation)
+            if self._early is not None and fused is not None:
+                fused = self._early.compute(heard, seen, fused)
         with self._spans("smooth"):
             value = smoother.update(now_ns, fused.value if fused else None)
         audio_share = sum(fused.audio_weight) / 2 if fused else 0.0

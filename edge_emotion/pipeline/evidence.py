@@ -20,6 +20,11 @@ class Evidence:
     """Capture time of the newest input behind it."""
     waited_ns: int = 0
     """Look-ahead that its slowest descriptor waited for."""
+    features: F32 | None = field(default=None, repr=False)
+    """What the regressor was given, ``float32 (2, d)``, a row for each dimension's window: for early fusion alone.
+
+    They describe a person, and nothing outside the pipeline gets to see them.
+    """
 
     def report(self, share: float) -> ModalityReport:
         """For a reading in which it has this share."""

@@ -167,4 +167,4 @@ class Pictures:
         with self._spans("regress"):
             predictions = self._regressor.compute(rows)
         sigma = widen(self._sigma.compute(facts), self._added_sigma, fill, self._short_fill_exponent)
-        return Evidence(estimate(predictions, sigma), facts, flags, face.seen_ns)
+        return Evidence(estimate(predictions, sigma), facts, flags, face.seen_ns, features=rows.copy())

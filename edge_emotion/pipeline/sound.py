@@ -133,10 +133,11 @@ class Sound:
         if window is None:
             return silent
         with self._spans("regress"):
-            predictions = self._regressor.compute(self.shift.compute(window.values))
+            rows = self.shift.compute(window.values)
+            predictions = self._regressor.compute(rows)
         sigma = widen(self._sigma.compute(facts), self._added_sigma, facts["fill"], self._short_fill_exponent)
         waited_ns = round(window.waited_s * 1e9)
-        return Evidence(estimate(predictions, sigma), facts, flags, self._end_ns, waited_ns)
+        return Evidence(estimate(predictions, sigma), facts, flags, self._end_ns, waited_ns, rows)
 
     def _flags(self, facts: dict[str, Any]) -> tuple[QualityFlag, ...]:
         flags: list[QualityFlag] = []

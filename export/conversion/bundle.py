@@ -203,7 +203,8 @@ def set_added_sigma(bundle: Path, video: tuple[float, float], metrics: Mapping[s
     source = "Added sigma: what `edge-emotion-export transfer` measured on photographs."
     notes = training.notes if source in training.notes else f"{training.notes} {source}".strip()
     training = training.model_copy(update={"metrics": {**training.metrics, **metrics}, "notes": notes})
-    write_part(bundle, part.model_copy(update={"added_sigma": added, "training": training}), {})
+    files = {name: bundle / "fusion" / name for name in referenced(part)}
+    write_part(bundle, part.model_copy(update={"added_sigma": added, "training": training}), files)
     return assemble(bundle)
 
 
