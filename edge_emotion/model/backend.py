@@ -93,7 +93,7 @@ class OnnxRuntime:
 
     def compute(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
         """Outputs by name."""
-        values = self._session.run(None, dict(inputs))
+        values = self._session.run(self.output_names, dict(inputs))
         return dict(zip(self.output_names, values, strict=True))
 
 

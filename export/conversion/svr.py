@@ -20,6 +20,7 @@ from skl2onnx.algebra.onnx_ops import (
     OnnxCast,
     OnnxClip,
     OnnxExp,
+    OnnxGemm,
     OnnxMatMul,
     OnnxMul,
     OnnxReduceSum,
@@ -37,6 +38,9 @@ from ..training.affect_svr import AffectSVR, Kernel
 
 OPSET = 17
 F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+ROUNDING = 1e-5
+"""Most that float32 may cost a sum of products of raw features, to first order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,27 @@ def fold(scaler: StandardScaler, regressors: Sequence[Kernel | LinearSVR]) -> Co
     )
 
 
+def affine(scaler: StandardScaler, regressors: Sequence[LinearSVR]) -> tuple[F32, F32, F32]:
+    """Shift, weights and bias of ``(x - shift) @ weights + bias``: scaler and linear regressors as one product.
+
+    The shift is zero, and nothing need be subtracted, but where means so far from zero would cost digits of float32.
+    """
+    weights = np.stack([np.ravel(r.coef_) / scaler.scale_ for r in regressors], axis=1).astype(np.float32)
+    reach = (np.abs(scaler.mean_) + 3.0 * scaler.scale_) @ np.abs(weights)
+    exact = bool(np.all(reach * np.finfo(np.float32).eps <= ROUNDING))
+    shift = np.zeros(len(weights), np.float32) if exact else scaler.mean_.astype(np.float32)
+    intercept = np.array([float(np.ravel(r.intercept_)[0]) for r in regressors])
+    # What rounding the weights and the shift moves at the mean is put right in the bias.
+    bias = intercept - (scaler.mean_ - shift) @ weights.astype(np.float64)
+    return shift, weights, bias.astype(np.float32)
+
+
 def _shape(operator: Any) -> None:
     operator.outputs[0].type = FloatTensorType([None, len(operator.raw_operator.regressors_)])
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     model: AffectSVR = operator.raw_operator
-    c = fold(model.scaler_, model.regressors_)
 
     def f32(values: F64) -> NDArray[np.float32]:
         return np.ascontiguousarray(values, np.float32)
@@ -116,6 +134,12 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         climbed = node(OnnxClip, climbed, np.array(0, np.float32), np.array(1, np.float32))
         risen = node(OnnxReduceSum, node(OnnxMul, climbed, f32(s.rise_)), np.array([2], np.int64), keepdims=0)
         x = node(OnnxAdd, risen, f32(s.start_))
+    if all(isinstance(regressor, LinearSVR) for regressor in model.regressors_):
+        shift, weights, bias = affine(model.scaler_, model.regressors_)
+        x = node(OnnxSub, x, shift) if np.any(shift) else x
+        node(OnnxGemm, x, weights, bias, output_names=operator.outputs[:1]).add_to(scope, container)
+        return
+    c = fold(model.scaler_, model.regressors_)
     z = node(OnnxMul, node(OnnxSub, x, f32(c.mean)), f32(c.inverse_scale))
     parts = []
     if len(c.gamma):

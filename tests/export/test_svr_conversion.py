@@ -74,6 +74,20 @@ def test_linear_and_mixed_parity():
     assert worst(AffectSVR(SVR(), LinearSVR(C=0.01, max_iter=20000)).fit(x, y), x) <= 5e-5
 
 
+def test_a_linear_regressor_is_one_node_where_its_means_allow():
+    x, y = make_rows(400, 88, 2)
+    regressors = LinearSVR(C=0.01, max_iter=20000), LinearSVR(C=0.1, max_iter=20000)
+    near = AffectSVR(*regressors).fit(x, y)
+    assert [node.op_type for node in to_onnx(near).graph.node] == ["Gemm"]
+    scores = AffectSVR(*regressors, scores=True).fit(x, y)
+    assert worst(scores, x) <= 5e-5
+    # A float32 row this far from zero keeps three digits of its spread: the mean has to go first.
+    x += 1000 * x.std(axis=0)
+    far = AffectSVR(*regressors).fit(x, y)
+    assert [node.op_type for node in to_onnx(far).graph.node] == ["Sub", "Gemm"]
+    assert worst(far, x) <= 5e-5
+
+
 def test_already_fitted_regressors_can_be_wrapped():
     x, y = make_rows(200, 20, 3)
     scaler = StandardScaler().fit(x.astype(np.float64))
