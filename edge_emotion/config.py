@@ -19,6 +19,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Dimension = Literal["arousal", "valence"]  # as in types, which settings do not know
 Mode = Literal["compat", "corrected"]
 Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
+Interpreter = Literal["auto", "ai-edge-litert", "tflite-runtime"]
 
 
 class Settings(BaseModel):
@@ -46,13 +47,36 @@ def parse(model: type[M], data: Any, source: str, error: type[EdgeEmotionError] 
         raise error(f"{source}: {path}: {what}" + (f" (and {more} more)" if more else "")) from None
 
 
-class Execution(Settings):
-    """How models are run on a machine; not part of a bundle."""
+class Engine(Settings):
+    """What runs a model, and how."""
 
     provider: Provider = "auto"
     """``auto`` is CUDA where onnxruntime has it, else the CPU; anything else that is absent is refused."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
-    """Of one model; none of them spins."""
+    """Of one model."""
+    spinning: bool = False
+    """Idle threads of onnxruntime keep a core busy for a while, so that the next call finds them awake."""
+    interpreter: Interpreter = "auto"
+    """Of TFLite files; ``auto`` is the first that is installed, ai-edge-litert before tflite-runtime."""
+
+
+class EncoderEngine(Engine):
+    """The same for the face encoder, which may come in several formats."""
+
+    variant: str | None = None
+    """Its name in the manifest's ``variants``; the main file where there is none."""
+
+
+class Execution(Engine):
+    """How models are run on a machine; not part of a bundle."""
+
+    encoder: EncoderEngine | None = None
+    """Of the face encoder alone, as `edge_emotion.model.choice` found it best; like all others where not given."""
+
+    @property
+    def for_encoder(self) -> EncoderEngine:
+        """What runs the face encoder."""
+        return self.encoder or EncoderEngine.model_validate(self.model_dump(exclude={"encoder"}))
 
 
 class PerDimension(Settings):

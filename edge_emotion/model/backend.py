@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.config import Execution, Provider
+from edge_emotion.config import Engine, Interpreter, Provider
 from edge_emotion.errors import BundleError, ProviderError
 
 Tensors = dict[str, NDArray[Any]]
@@ -42,7 +42,7 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(model: Path | bytes, execution: Execution | None = None) -> Backend:
+def open_backend(model: Path | bytes, engine: Engine | None = None) -> Backend:
     """Load a model file: ``.tflite`` by `LiteRT`, all else (and bytes) by `OnnxRuntime`.
 
     Raises
@@ -53,27 +53,27 @@ def open_backend(model: Path | bytes, execution: Execution | None = None) -> Bac
         Where what was asked for is not there.
     """
     if isinstance(model, bytes):
-        return OnnxRuntime(model, execution)
+        return OnnxRuntime(model, engine)
     adapter = LiteRT if model.suffix == ".tflite" else OnnxRuntime
     try:
-        return adapter(model.read_bytes(), execution)
+        return adapter(model.read_bytes(), engine)
     except BundleError as fault:
         raise BundleError(f"{model}: {fault}") from None
 
 
 class OnnxRuntime:
-    """Adapter of onnxruntime: explicit threads, and none of them spins while it waits."""
+    """Adapter of onnxruntime: explicit threads, which spin while they wait only if they are told to."""
 
-    def __init__(self, model: bytes, execution: Execution | None = None) -> None:
+    def __init__(self, model: bytes, engine: Engine | None = None) -> None:
         import onnxruntime
 
-        execution = execution or Execution()
-        provider = _choose(execution.provider, onnxruntime.get_available_providers())
+        engine = engine or Engine()
+        provider = _choose(engine.provider, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = execution.threads
+        options.intra_op_num_threads = engine.threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(engine.spinning)))
         options.log_severity_level = 3
         names = [_ONNX_PROVIDERS[provider]] + ([] if provider == "cpu" else ["CPUExecutionProvider"])
         try:
@@ -82,7 +82,7 @@ class OnnxRuntime:
             raise BundleError(f"the model cannot be loaded by onnxruntime: {_first_line(error)}") from None
         if self._session.get_providers()[0] != names[0]:
             # onnxruntime falls back by itself where a provider's libraries are missing.
-            if execution.provider != "auto":
+            if engine.provider != "auto":
                 raise ProviderError(
                     f"provider {provider} is installed but does not start: {_REMEDY[provider]}"
                 )
@@ -112,17 +112,15 @@ class LiteRT:
     names of the model's signature, sorted.
     """
 
-    def __init__(
-        self, model: bytes, execution: Execution | None = None, *, package: str | None = None
-    ) -> None:
-        execution = execution or Execution()
-        if execution.provider not in ("auto", "cpu"):
+    def __init__(self, model: bytes, engine: Engine | None = None) -> None:
+        engine = engine or Engine()
+        if engine.provider not in ("auto", "cpu"):
             raise ProviderError(
-                f"TFLite models run on the CPU, not on {execution.provider}: choose an ONNX variant"
+                f"TFLite models run on the CPU, not on {engine.provider}: choose an ONNX variant"
             )
-        interpreter_class, found = _interpreter(package)
+        interpreter_class, found = _interpreter(engine.interpreter)
         try:
-            self._interpreter = interpreter_class(model_content=model, num_threads=execution.threads)
+            self._interpreter = interpreter_class(model_content=model, num_threads=engine.threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"the model cannot be loaded by {found}: {_first_line(error)}") from None
@@ -158,19 +156,21 @@ class LiteRT:
         }
 
 
-def _interpreter(package: str | None) -> tuple[Any, str]:
-    packages = {
-        "ai-edge-litert": "ai_edge_litert.interpreter",
-        "tflite-runtime": "tflite_runtime.interpreter",
-    }
-    for name in [package] if package else list(packages):
-        try:
-            return importlib.import_module(packages[name]).Interpreter, name
-        except ImportError:
-            continue
-    raise ProviderError(
-        "this bundle's model is a TFLite file and no interpreter is installed: pip install 'edge-emotion[tflite]'"
-    )
+_INTERPRETERS: dict[Interpreter, str] = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+}
+
+
+def _interpreter(asked: Interpreter) -> tuple[Any, str]:
+    for name, module in _INTERPRETERS.items():
+        if asked in ("auto", name):
+            try:
+                return importlib.import_module(module).Interpreter, name
+            except ImportError:
+                continue
+    missing = "no interpreter is installed" if asked == "auto" else f"{asked} is not installed"
+    raise ProviderError(f"the model is a TFLite file and {missing}: pip install 'edge-emotion[tflite]'")
 
 
 def _quantise(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[Any]:

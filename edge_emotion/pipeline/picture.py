@@ -89,8 +89,9 @@ class Pictures:
             hold_s=part.hold_s,
             max_faces=part.detector.settings.max_faces,
         )
+        engine = execution.for_encoder
         self._network = FaceNetwork(
-            open_backend(bundle.file("face", part.encoder), execution),
+            open_backend(bundle.file("face", part.encoder, engine.variant), engine),
             part.encoder.normalisation,
             part.encoder.features,
         )

@@ -73,9 +73,9 @@ def test_what_is_no_model_is_a_bundle_error(tmp_path: Path) -> None:
 def test_litert_refuses_what_is_no_model(package: str) -> None:
     pytest.importorskip(package.replace("-", "_"))
     with pytest.raises(BundleError, match=package):
-        LiteRT(b"not a model", package=package)
+        LiteRT(b"not a model", Execution(interpreter=package))
     with pytest.raises(ProviderError, match="CPU"):
-        LiteRT(b"", Execution(provider="cuda"), package=package)
+        LiteRT(b"", Execution(provider="cuda", interpreter=package))
 
 
 WEIGHTS = np.array([[0.5, -1.0, 0.25], [1.0, 0.0, -0.5]], np.float32)
@@ -88,7 +88,7 @@ def litert(package: str, **model: object) -> LiteRT:
     pytest.importorskip("ai_edge_litert.schema_py_generated", reason="writes the models")
     from tflite_models import dense
 
-    return LiteRT(dense(WEIGHTS, BIAS, **model), package=package)
+    return LiteRT(dense(WEIGHTS, BIAS, **model), Execution(interpreter=package))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -131,3 +131,5 @@ def test_without_an_interpreter_the_remedy_is_named(monkeypatch: pytest.MonkeyPa
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ProviderError, match=r"pip install 'edge-emotion\[tflite\]'"):
         LiteRT(b"")
+    with pytest.raises(ProviderError, match="tflite-runtime is not installed"):
+        LiteRT(b"", Execution(interpreter="tflite-runtime"))
