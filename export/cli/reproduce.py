@@ -31,6 +31,14 @@ class Effort(StrEnum):
     quick = "quick"
 
 
+class Fusion(StrEnum):
+    """What the bundle does with the two modalities."""
+
+    best = "best"
+    late = "late"
+    early = "early"
+
+
 class Standardisation(StrEnum):
     """How features are standardised; ``speaker`` looks ahead, no device can do it."""
 
@@ -59,6 +67,9 @@ def reproduce(
     ),
     standardise: Standardisation = typer.Option(Standardisation.global_, help="speaker looks ahead."),
     windows: str = typer.Option("4,6", help="Lengths in seconds to choose from, separated by commas."),
+    fusion: Fusion = typer.Option(
+        Fusion.best, help="Of the bundle; best: whichever did better on held-out training speakers."
+    ),
     support_vectors: int = typer.Option(None, min=10, help="At the most in each shipped regressor."),
     hop: float = typer.Option(0.04, min=0.02, max=1.0, help="Seconds from row to row."),
     seed: int = typer.Option(0, help="Of folds, networks and resampling."),
@@ -103,7 +114,9 @@ def reproduce(
         command = f"edge-emotion-export reproduce {corpus.value} --effort {effort.value} --seed {seed}"
         write_report(outcome, settings, out, corpus=title, command=command, synthetic=synthetic)
         if standardise is Standardisation.global_:
-            write_bundle(outcome, settings, out / "bundle", corpus=title, command=command)
+            write_bundle(
+                outcome, settings, out / "bundle", corpus=title, command=command, fusion=fusion.value
+            )
     run.stdout.print((out / "table.md").read_text(), markup=False)
     if standardise is Standardisation.global_:
         run.stdout.print(f"bundle: {out / 'bundle'}")

@@ -64,6 +64,12 @@ class Chosen:
     chain: Chain
     steps: tuple[Step, ...]
 
+    @property
+    def earned(self) -> float:
+        """CCC on held-out training speakers with the steps that were kept."""
+        last = self.steps[-1]
+        return last.with_it if last.kept else last.without
+
 
 def apply(chain: Chain, prediction: F64, *, hop_s: float, causal: bool) -> F64:
     """The chain on one recording's predictions ``(n,)``, rows ``hop_s`` apart; limited to [-1, 1]."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVR, LinearSVR
 
+from edge_emotion.types import Dimension
+
 from .folds import grouped
 from .metrics import ccc
 
@@ -145,6 +147,18 @@ class Search:
     best: Candidate
     score: float
     tried: tuple[tuple[Candidate, float], ...]
+
+
+def agreeing(searches: Mapping[Dimension, Search]) -> dict[Dimension, Candidate]:
+    """The best candidate of each dimension among those that weigh the blocks alike, as one concatenation needs."""
+    best: dict[tuple[float, ...], dict[Dimension, tuple[float, Candidate]]] = {}
+    for dimension, found in searches.items():
+        for candidate, score in found.tried:
+            of_weights = best.setdefault(candidate.weights, {})
+            if dimension not in of_weights or score > of_weights[dimension][0]:
+                of_weights[dimension] = (score, candidate)
+    winner = max(best.values(), key=lambda found: sum(score for score, _ in found.values()))
+    return {dimension: candidate for dimension, (_, candidate) in winner.items()}
 
 
 def search(

@@ -1,12 +1,12 @@
-"""The bundle that a reproduction ends with: what the device runs of it is the late fusion."""
+"""The bundle that a reproduction ends with: late or early fusion, whichever earned more on training speakers."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from edge_emotion.config import SigmaParameters, SmoothingSettings, WindowLength
 from edge_emotion.errors import UsageError
 from edge_emotion.features.names import FUNCTIONAL_NAMES
 from edge_emotion.model.bundle import Bundle, open_bundle
-from edge_emotion.model.manifest import AcousticPart, DataSource, RegressorModel, Training
+from edge_emotion.model.manifest import AcousticPart, DataSource, EarlyModel, RegressorModel, Training
 from edge_emotion.types import DIMENSIONS, Dimension
 
 from ..conversion import svr
@@ -28,35 +28,58 @@ from .blocks import Member, read_labels, read_rows, training_rows
 from .delay import shifted
 from .metrics import ccc, pearson
 from .post_processing import later
-from .protocol import Plan
-from .regression import Regressor, fit_scaled
+from .protocol import Plan, widths_of
+from .regression import Regressor, fit_scaled, scaling
 from .reproduction import Outcome, Reproduction
 
 F64 = NDArray[np.float64]
+
+ShippedFusion = Literal["best", "late", "early"]
 
 FACE_TERMS = (
     sigma.Term("face_px", (20.0, 40.0, 80.0, 160.0)),
     sigma.Term("blur", (0.2, 0.35, 0.5, 0.7), grows=True),
     sigma.Term("brightness", (20.0, 50.0, 90.0)),
 )
+TERMS = {"audio": sigma.AUDIO_TERMS, "faces": FACE_TERMS}
+"""Of sigma, by the shard that holds their facts."""
+EARLY_PREFIX = {"audio": "audio.", "faces": "video."}
+"""Of the facts' names where sigma knows both modalities."""
 
 
-def write_bundle(outcome: Outcome, settings: Reproduction, out: Path, *, corpus: str, command: str) -> Path:
-    """Write the bundle: both regressors as ONNX, sigma from out-of-fold errors, the chosen causal chain.
+def write_bundle(
+    outcome: Outcome,
+    settings: Reproduction,
+    out: Path,
+    *,
+    corpus: str,
+    command: str,
+    fusion: ShippedFusion = "best",
+) -> Path:
+    """Write the bundle: regressors as ONNX, sigma from out-of-fold errors, the chosen causal chain.
 
-    The fused part is the late fusion by inverse variance, with the chain that the late system earned; the table says
-    what a support vector budget cost.
+    Late fusion is the device's own, by inverse variance; early fusion adds the joint regressor, and the parts' own
+    then look through its windows, since one row of features has to serve both. ``best`` is what earned the higher CCC
+    on held-out training speakers, mean of both dimensions. The manifest says what a support vector budget cost.
     """
     if outcome.encoder is None:
         raise UsageError("a bundle needs the network that its face features came from")
+    suffix = "_tuned" if ("video_tuned", "arousal") in outcome.plans else ""
+    kind = _better(outcome, suffix) if fusion == "best" else fusion
     base = open_bundle(settings.bundle)
-    writer = _Writer(outcome, outcome.encoder, settings, base, corpus, command)
-    video = "video_tuned" if ("video_tuned", "arousal") in outcome.plans else "video"
+    writer = _Writer(outcome, outcome.encoder, settings, base, corpus, command, kind, suffix)
     out.mkdir(parents=True, exist_ok=True)
     writer.acoustic(out)
-    writer.face(out, video)
-    writer.fusion(out, video.replace("video", "late"))
+    writer.face(out)
+    writer.fusion(out)
     return out
+
+
+def _better(outcome: Outcome, suffix: str) -> Literal["late", "early"]:
+    def earned(kind: str) -> float:
+        return sum(outcome.verdicts[f"{kind}{suffix}", d].chains["causal"].earned for d in DIMENSIONS)
+
+    return "early" if earned("early") > earned("late") else "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +90,9 @@ class _Writer:
     base: Bundle
     corpus: str
     command: str
+    kind: Literal["late", "early"]
+    suffix: str
+    """Of the systems whose face network is shipped."""
 
     def acoustic(self, out: Path) -> None:
         part = self.base.manifest.acoustic
@@ -82,14 +108,14 @@ class _Writer:
                 hop_s=self.settings.protocol.hop_s,
                 voice_activity=part.voice_activity.model_copy(update={"file": voice.name, "variants": {}}),
                 regressor=RegressorModel(file="regressor.onnx", features=len(FUNCTIONAL_NAMES)),
-                sigma=self._sigma("audio", sigma.AUDIO_TERMS, "audio"),
+                sigma=self._sigma("audio", "audio"),
                 training=self._training("audio", cost),
             ),
             {voice.name: voice, "regressor.onnx": svr.to_onnx(model).SerializeToString(deterministic=True)},
         )
 
-    def face(self, out: Path, system: str) -> None:
-        part = self.base.manifest.face
+    def face(self, out: Path) -> None:
+        part, system = self.base.manifest.face, f"video{self.suffix}"
         model, cost = self._model(system)
         detector = self.base.file("face", part.detector)
         width = 2 * part.encoder.features
@@ -102,7 +128,7 @@ class _Writer:
                     "pooling": "mean_deviation",
                     "window_s": self._windows(system),
                     "regressor": RegressorModel(file="regressor.onnx", features=width),
-                    "sigma": self._sigma(system, FACE_TERMS, "faces"),
+                    "sigma": self._sigma(system, "faces"),
                     "training": self._training(system, cost),
                 }
             ),
@@ -113,24 +139,31 @@ class _Writer:
             },
         )
 
-    def fusion(self, out: Path, system: str) -> None:
-        part = self.base.manifest.fusion
+    def fusion(self, out: Path) -> None:
+        part, system = self.base.manifest.fusion, f"{self.kind}{self.suffix}"
         chains = {d: self.outcome.verdicts[system, d].chains["causal"].chain.smoothing() for d in DIMENSIONS}
-        smoothing = SmoothingSettings(**chains, restart_after_s=part.smoothing.restart_after_s)
-        write_part(
-            out,
-            part.model_copy(
-                update={
-                    "smoothing": smoothing,
-                    "error_correlation": self._error_correlation(system.replace("late", "video")),
-                    "training": self._training(system, {}),
-                }
-            ),
-            {},
-        )
+        early, files = None, {}
+        cost: dict[str, float] = {}
+        if self.kind == "early":
+            model, cost = self._model(system)
+            files = {"early.onnx": svr.to_onnx(model).SerializeToString(deterministic=True)}
+            sigma_both = self._sigma(system, "audio", "faces")
+            early = EarlyModel(file="early.onnx", features=len(model.scaler_.mean_), sigma=sigma_both)
+        changes = {
+            "kind": self.kind,
+            "early": early,
+            "smoothing": SmoothingSettings(**chains, restart_after_s=part.smoothing.restart_after_s),
+            "error_correlation": self._error_correlation(f"video{self.suffix}"),
+            "training": self._training(system, cost),
+        }
+        write_part(out, part.model_copy(update=changes), files)
 
     def _plan(self, system: str, dimension: Dimension) -> Plan:
-        return self.outcome.plans[system, dimension]
+        plan = self.outcome.plans[system, dimension]
+        if self.kind == "late":
+            return plan
+        joint = self.outcome.plans[f"early{self.suffix}", dimension].blocks
+        return replace(plan, blocks=tuple(block for block in joint if block.source in plan.system.sources))
 
     def _windows(self, system: str) -> WindowLengths:
         return WindowLengths(**{d: self._plan(system, d).blocks[0].window_s for d in DIMENSIONS})
@@ -148,7 +181,7 @@ class _Writer:
     def _model(self, system: str) -> tuple[AffectSVR, dict[str, float]]:
         """Both dimensions on one standardiser, for they share a graph; and the CCC that a budget takes on ``dev``."""
         rows = {d: self._rows(system, d) for d in DIMENSIONS}
-        scaler = StandardScaler().fit(np.concatenate([x for x, _ in rows.values()]))
+        scaler = self._scaler(system, np.concatenate([x for x, _ in rows.values()]))
         regressors: list[Kernel | LinearSVR] = []
         cost: dict[str, float] = {}
         for dimension, (x, y) in rows.items():
@@ -164,6 +197,13 @@ class _Writer:
         model = AffectSVR.of(scaler, [LinearSVR(), LinearSVR()])
         model.regressors_ = regressors
         return model, cost
+
+    def _scaler(self, system: str, rows: F64) -> StandardScaler:
+        """Both dimensions weigh the blocks alike."""
+        plan, scaler = self._plan(system, "arousal"), StandardScaler().fit(rows)
+        widths = widths_of(self._train()[0], plan.blocks, self.settings.protocol.hop_s)
+        scaler.mean_, scaler.scale_ = scaling(plan.candidate, rows, widths)
+        return scaler
 
     def _within_budget(self, full: Regressor, z: F64) -> Regressor:
         budget = self.settings.protocol.budget
@@ -187,22 +227,21 @@ class _Writer:
                 got.append(later(values, plan.lag(hop_s), 1.0)[:count])
         return ccc(np.concatenate(truths), np.concatenate(got))
 
-    def _sigma(self, system: str, terms: Sequence[sigma.Term], source: str) -> SigmaParameters:
+    def _sigma(self, system: str, *sources: str) -> SigmaParameters:
         """From the out-of-fold errors of the training speakers, and the facts of the same rows."""
         every = self.settings.protocol.every
-        names = [term.fact for term in terms]
+        prefix = EARLY_PREFIX if len(sources) > 1 else dict.fromkeys(sources, "")
+        terms = [replace(term, fact=prefix[s] + term.fact) for s in sources for term in TERMS[s]]
         errors, facts = [], []
         for member in self._train():
             pairs = [self._error(system, d, member) for d in DIMENSIONS]
-            count = min(len(error) for error in pairs)
-            columns = shards.read(member.features[source], names)
-            table = np.stack([columns[name][:count:every] for name in names], axis=1)
-            rows = min(len(table), -(-count // every))
-            errors.append(np.stack([e[:count:every][:rows] for e in pairs], axis=1))
-            facts.append(table[:rows])
+            columns = [column for source in sources for column in _facts(member, source)]
+            count = min(len(column) for column in (*columns, *pairs))
+            errors.append(np.stack([error[:count:every] for error in pairs], axis=1))
+            facts.append(np.stack([column[:count:every] for column in columns], axis=1))
         joined = np.concatenate(errors)
         known = np.isfinite(joined).all(axis=1)
-        values = dict(zip(names, np.concatenate(facts)[known].T, strict=True))
+        values = dict(zip([term.fact for term in terms], np.concatenate(facts)[known].T, strict=True))
         return SigmaParameters.model_validate(sigma.fit(joined[known], values, terms))
 
     def _error_correlation(self, video: str) -> float:
@@ -221,7 +260,7 @@ class _Writer:
     def _error(self, system: str, dimension: Dimension, member: Member) -> F64:
         """Prediction less its own label, in the clock of the media; NaN where there is no label."""
         held = self.outcome.out_of_fold[system, dimension][member.name]
-        lag = self._plan(system, dimension).lag(self.settings.protocol.hop_s)
+        lag = self.outcome.plans[system, dimension].lag(self.settings.protocol.hop_s)
         values, labels = shifted(held, read_labels(member, dimension), lag)
         error = np.full(len(held), np.nan)
         first = max(0, -lag)
@@ -251,6 +290,12 @@ class _Writer:
             metrics={name: round(float(value), 6) for name, value in metrics.items()},
             notes="Trained on the train speakers; figures on dev, speaker-disjoint, causal chain; 95 % intervals.",
         )
+
+
+def _facts(member: Member, source: str) -> list[F64]:
+    names = [term.fact for term in TERMS[source]]
+    columns = shards.read(member.features[source], names)
+    return [np.asarray(columns[name], np.float64) for name in names]
 
 
 def _shippable(model: Regressor) -> Kernel | LinearSVR:

@@ -38,7 +38,7 @@ from .protocol import (
     systems,
 )
 from .recurrent import RecurrentJob, RecurrentSettings
-from .regression import Search
+from .regression import Search, agreeing
 
 F64 = NDArray[np.float64]
 
@@ -208,11 +208,15 @@ class _Run:
                 )
         searches = self.map(jobs, "search regressors")
         found = {(job.system.name, job.dimension): result for job, result in zip(jobs, searches, strict=True)}
+        chosen = {
+            system.name: agreeing({d: found[system.name, d] for d in DIMENSIONS})
+            for system in systems("video")
+        }
         plans = {
             (job.system.name, job.dimension): Plan(
-                job.system, job.dimension, job.blocks, job.delay_s, result.best
+                job.system, job.dimension, job.blocks, job.delay_s, chosen[job.system.name][job.dimension]
             )
-            for job, result in zip(jobs, searches, strict=True)
+            for job in jobs
         }
         return plans, found
 

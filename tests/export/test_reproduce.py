@@ -219,6 +219,14 @@ class TestReproduce:
         lines = [json.loads(line) for line in readings.read_text().splitlines()]
         assert any(line.get("valid") for line in lines)
 
+        early = [*options, "--out", str(whole), "--fusion", "early"]
+        assert run(app, "edge-emotion-export", early) == 0
+        fusion = open_bundle(whole / "bundle").manifest.fusion
+        assert fusion.early is not None
+        assert fusion.early.features == 88 + 2 * manifest.face.encoder.features
+        assert {term.fact for term in fusion.early.sigma.terms} >= {"audio.snr_db", "video.blur"}
+        assert run(device_app, "edge-emotion", analyze) == 0
+
     @pytest.mark.parametrize(
         ("damage", "code", "reason"),
         [

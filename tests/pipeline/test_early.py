@@ -15,7 +15,10 @@ from edge_emotion.pipeline import EmotionPipeline, replay
 from edge_emotion.types import DIMENSIONS, Reading
 
 SHIFTED = {"intercept": {"arousal": -2.5, "valence": -2.0}}
-EARLY = {"kind": "early", "early": {"file": "early.onnx", "features": 88 + ENCODER_FEATURES, "sigma": SHIFTED}}
+EARLY = {
+    "kind": "early",
+    "early": {"file": "early.onnx", "features": 88 + ENCODER_FEATURES, "sigma": SHIFTED},
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,10 @@ def test_one_missing_means_the_other_part_as_in_late_fusion(
 
 def test_sigma_knows_the_facts_of_both(tmp_path: Path) -> None:
     flat = {"arousal": [1.0, 1.0], "valence": [1.0, 1.0], "missing": dict.fromkeys(DIMENSIONS, 9.0)}
-    terms = [{"fact": "audio.voiced", "knots": [0, 1]} | flat, {"fact": "video.face_px", "knots": [0, 1]} | flat]
+    terms = [
+        {"fact": "audio.voiced", "knots": [0, 1]} | flat,
+        {"fact": "video.face_px", "knots": [0, 1]} | flat,
+    ]
     early = {**EARLY["early"], "sigma": SIGMA | {"terms": terms}}  # type: ignore[dict-item]
     last = readings(tiny_bundle(tmp_path / "b", fusion={"kind": "early", "early": early}))[-1]
     assert last.sigma_arousal == pytest.approx(np.exp(-1.6 + 2.0))
