@@ -154,7 +154,7 @@ class FaceStream:
     def _find(self, image: U8, time_ns: int) -> list[FaceBox]:
         """Faces in the windows and, if a search is due or a followed face is missing, in the whole picture."""
         windows = list(self._windows.values())
-        followed = [face for window in windows for face in self._look(image, window)]
+        followed = [face for window in windows for face in _look(self._detector, image, window)]
         # A neighbour is best seen in its own window.
         followed.sort(key=lambda face: min(window.distance(face) for window in windows))
         found = list(distinct(followed))
@@ -166,22 +166,11 @@ class FaceStream:
             found = list(distinct([*found, *self._detector.compute(image)]))
         return found
 
-    def _look(self, image: U8, window: _Window) -> list[FaceBox]:
-        """Faces in a window, in the picture's coordinates; a neighbour that the edge cuts is left out."""
-        to_image = window.to_image()
-        found = [_moved(face, to_image) for face in self._detector.compute(view(image, to_image, WINDOW_PX))]
-        return [face for face in found if window.distance(face) < _INSIDE]
-
     def _welcome(self, face: FaceBox, image: U8, time_ns: int) -> None:
-        """Begin to follow a face if it is found again at its window's scale, each time more upright."""
-        for _ in range(_LOOKS):
-            again = [
-                other for other in self._look(image, _Window.around(face)) if overlap(face, other) >= OVERLAP
-            ]
-            if not again:
-                return
-            face = again[0]
-        self._tracks.begin(face, time_ns)
+        """Begin to follow a face if it is found again (`look_again`)."""
+        again = look_again(self._detector, image, face)
+        if again:
+            self._tracks.begin(again, time_ns)
 
     def _window(self, track: Track) -> _Window:
         """The window to look in next: the last one while it fits, so that a resting face is seen alike each time."""
@@ -196,6 +185,24 @@ class FaceStream:
         found = quality.flags([face.facts for face in faces], self._limits)
         dark = not faces and image.size > 0 and float(image[::16, ::16, ...].mean()) < self._limits.low_light
         return (*found, "low_light") if dark else found
+
+
+def look_again(detector: FaceDetector, image: U8, face: FaceBox) -> FaceBox | None:
+    """``face`` as it is found three times at its window's scale, each time more upright; ``None`` if it is not."""
+    for _ in range(_LOOKS):
+        found = _look(detector, image, _Window.around(face))
+        again = next((other for other in found if overlap(face, other) >= OVERLAP), None)
+        if again is None:
+            return None
+        face = again
+    return face
+
+
+def _look(detector: FaceDetector, image: U8, window: _Window) -> list[FaceBox]:
+    """Faces in a window, in the picture's coordinates; a neighbour that the edge cuts is left out."""
+    to_image = window.to_image()
+    found = [_moved(face, to_image) for face in detector.compute(view(image, to_image, WINDOW_PX))]
+    return [face for face in found if window.distance(face) < _INSIDE]
 
 
 def _moved(face: FaceBox, to_image: F64) -> FaceBox:

@@ -13,22 +13,15 @@ from edge_emotion.types import DIMENSIONS, F32
 
 from . import sigma
 from .face_affect import RatedFaces, VotedFaces
+from .face_conditions import CONDITIONS, TRAINED
 from .face_network import FaceCnn
 from .face_regressor import AffectSettings, Choice, fit
-from .face_sightings import CONDITIONS, Sightings
+from .face_sightings import Sightings
 from .face_training import Compute
 from .folds import grouped
 from .metrics import score_both
 
 FOLDS = 5
-TERMS = (
-    sigma.Term("face_px", (24.0, 40.0, 64.0, 96.0), least=0.1),
-    sigma.Term("score", (0.6, 0.75, 0.9)),
-    sigma.Term("blur", (0.35, 0.45, 0.55, 0.7), grows=True, least=0.1),
-    sigma.Term("brightness", (4.0, 12.0, 30.0, 80.0), least=0.1),
-)
-"""What a face's sigma depends on (our choice). Small, blurred and dark faces add a tenth at least: the network is so
-robust to what stills can be put through that these alone would say less than a moving camera deserves."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +49,16 @@ class OutOfFold:
 
     def rows(self, condition: str) -> NDArray[np.intp]:
         """Sightings under one condition."""
-        return np.flatnonzero(self.sightings.condition == list(CONDITIONS).index(condition))
+        return self.sightings.under(condition)
 
     def sigma(self) -> dict[str, Any]:
-        """The sigma model, fitted on all of the errors."""
+        """The sigma model, fitted on the errors under trained conditions."""
         return self._sigma(np.arange(len(self.sightings)))
 
     def _sigma(self, rows: NDArray[np.intp]) -> dict[str, Any]:
+        rows = np.intersect1d(rows, self.sightings.under(*TRAINED))
         errors = self.prediction[rows] - self.truth[rows]
-        return sigma.fit(errors, self.sightings.named_facts(rows), TERMS)
+        return sigma.fit(errors, self.sightings.named_facts(rows), sigma.FACE_TERMS)
 
     def coverage(self) -> dict[str, dict[str, float]]:
         """Share of ratings within the 80 % interval, for each condition; each fold's sigma is fitted on the others."""

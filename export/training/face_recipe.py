@@ -26,11 +26,12 @@ from ..corpora.duplicates import near_duplicates
 from ..corpora.votes import PROTOCOLS
 from . import face_report
 from .face_affect import FineTuning, RatedFaces, VotedFaces
+from .face_conditions import CONDITIONS
 from .face_cross_validation import FOLDS, OutOfFold, cross_validate
 from .face_data import AffectData, VoteData, affect_data
 from .face_network import FaceCnn, FaceCnnSettings
 from .face_regressor import AffectSettings, FaceModels, RegressorSettings, encode, fit
-from .face_sightings import CONDITIONS, Sightings, look
+from .face_sightings import Sightings, look
 from .face_training import Compute, FaceTrainer, FaceTrainingSettings, infer
 
 PRETRAINED = "face_votes.safetensors"

@@ -13,8 +13,8 @@ from edge_emotion.types import DIMENSIONS, F32
 
 from ..corpora.faces import EXPRESSIONS
 from ..corpora.votes import CLASSES, PROTOCOLS, label
+from .face_conditions import HELD_OUT, TRAINED
 from .face_cross_validation import OutOfFold
-from .face_sightings import CONDITIONS
 
 
 def accuracy(votes: F32, probabilities: F32) -> dict[str, Any]:
@@ -86,28 +86,33 @@ def draw_confusion(table: ArrayLike, path: Path) -> None:
 
 
 def draw_out_of_fold(found: OutOfFold, path: Path) -> None:
-    """Out-of-fold prediction against rating, clean and spoiled."""
+    """Out-of-fold prediction against rating: clean, under the other trained conditions, under those held out."""
     plt = _matplotlib()
+    groups = {"clean": TRAINED[:1], "trained conditions": TRAINED[1:], "held-out conditions": HELD_OUT}
     figure, axes = plt.subplots(
         2,
-        len(CONDITIONS),
-        figsize=(2.8 * len(CONDITIONS), 5.6),
+        len(groups),
+        figsize=(2.8 * len(groups), 5.6),
         sharex=True,
         sharey=True,
         layout="constrained",
     )
     jitter = np.random.default_rng(0).uniform(-0.03, 0.03, found.truth.shape)
-    for column, condition in enumerate(CONDITIONS):
-        rows = found.rows(condition)
+    for column, (title, names) in enumerate(groups.items()):
+        rows = found.sightings.under(*names)
         for row, dimension in enumerate(DIMENSIONS):
             panel = axes[row, column]
             panel.plot([-1, 1], [-1, 1], color="0.7", linewidth=1)
             panel.plot(
-                (found.truth + jitter)[rows, row], found.prediction[rows, row], ".", markersize=2, alpha=0.5
+                (found.truth + jitter)[rows, row],
+                found.prediction[rows, row],
+                ".",
+                markersize=2,
+                alpha=0.2,
             )
             panel.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
             if row == 0:
-                panel.set_title(condition)
+                panel.set_title(title)
             if column == 0:
                 panel.set_ylabel(f"{dimension}, out of fold")
             if row == 1:

@@ -1,102 +1,63 @@
 """Corpus pictures as a camera would show them, and what the run-time code sees in them: aligned crops and facts.
 
-Each picture is set into a plain frame, once as it is and once for each way of spoiling it, and goes through the
-device's own detector, crop and measurement of quality. The regressor's rows, the sigma model and `evaluate` all rest on
-these sightings.
+Each picture is set into a plain frame and shown under conditions (`face_conditions`). The device's own detector, crop
+and measurement of quality look at it as they look at a face that they follow: first where it is expected, in the whole
+picture if it is not there. The regressor's rows, the sigma model and `evaluate` all rest on these sightings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+from zlib import crc32
 
 import cv2
 import numpy as np
-from numpy.random import Generator, default_rng
+from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from edge_emotion.config import CropSettings
 from edge_emotion.features.crop import CANONICAL, align
+from edge_emotion.features.faces import look_again
 from edge_emotion.features.quality import measure
-from edge_emotion.types import F32, U8, FaceDetector
+from edge_emotion.types import F32, U8, FaceBox, FaceDetector
+
+from .face_conditions import CONDITIONS, TRAINED
+from .face_occlusion import BOX_WIDTH, Place
 
 FRAME_PX = 288
 PICTURE_PX = 192
 """Side to which a corpus picture is scaled before it is set into a frame: a face near the camera."""
-FACTS = ("face_px", "score", "blur", "brightness")
-"""The facts of a sighting that sigma may depend on, in the order of `Sightings.facts`."""
+FACTS = ("face_px", "score", "blur", "yaw_deg", "brightness")
+"""The facts of a sighting that sigma may depend on, in the order of `Sightings.facts`; yaw without its sign."""
+FITTED = 4
+"""Conditions beside clean that the regressor is fitted on for each face, in turn: every trained condition is met,
+and the rows stay few."""
 
 
-def frame(picture: U8, side: int = PICTURE_PX) -> U8:
-    """A square picture, scaled to ``side`` pixels, in the middle of a plain frame of its mean colour."""
-    enlarges = side > max(picture.shape[:2])
-    scaled = cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA)
-    border = (FRAME_PX - side) // 2
+def frame(picture: U8) -> U8:
+    """A square picture, scaled to `PICTURE_PX`, in the middle of a plain frame of its mean colour."""
+    enlarges = max(picture.shape[:2]) < PICTURE_PX
+    size = (PICTURE_PX, PICTURE_PX)
+    scaled = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA)
+    border = (FRAME_PX - PICTURE_PX) // 2
     shade = [float(value) for value in np.atleast_1d(scaled.mean(axis=(0, 1)))]
     return cv2.copyMakeBorder(scaled, border, border, border, border, cv2.BORDER_CONSTANT, value=shade)
 
 
-def _near(picture: U8, rng: Generator) -> U8:
-    return frame(picture)
-
-
-def _far(picture: U8, rng: Generator) -> U8:
-    """From a face as wide as 20 pixels to one of 80."""
-    return frame(picture, int(np.exp(rng.uniform(np.log(26), np.log(104)))))
-
-
-def _blurred(picture: U8, rng: Generator) -> U8:
-    """By a sigma of 0.7 to 3 per cent of the picture's side, as out of focus."""
-    return cv2.GaussianBlur(frame(picture), (0, 0), PICTURE_PX * rng.uniform(0.007, 0.03))
-
-
-def _dark(picture: U8, rng: Generator) -> U8:
-    """4 to 40 per cent of the light, with a sensor's noise."""
-    gain, deviation = np.exp(rng.uniform(np.log(0.04), np.log(0.4))), rng.uniform(1, 5)
-    return _in_the_dark(picture, rng, gain, deviation)
-
-
-def _in_the_dark(picture: U8, rng: Generator, gain: float, deviation: float) -> U8:
-    shown = frame(picture)
-    noise = rng.standard_normal(shown.shape, np.float32) * np.float32(deviation)
-    return np.clip(np.rint(shown * np.float32(gain) + noise), 0, 255).astype(np.uint8)
-
-
-def _faint(picture: U8, rng: Generator) -> U8:
-    """5 to 20 per cent of the light with strong noise: worse than anything trained on."""
-    return _in_the_dark(picture, rng, np.exp(rng.uniform(np.log(0.05), np.log(0.2))), rng.uniform(5, 10))
-
-
-def _smeared(picture: U8, rng: Generator) -> U8:
-    """Blurred by a sigma of 3 to 6 per cent of the side: worse than anything trained on."""
-    return cv2.GaussianBlur(frame(picture), (0, 0), PICTURE_PX * rng.uniform(0.03, 0.06))
-
-
-CONDITIONS: dict[str, Callable[[U8, Generator], U8]] = {
-    "clean": _near,
-    "far": _far,
-    "blurred": _blurred,
-    "dark": _dark,
-    "smeared": _smeared,
-    "faint": _faint,
-}
-"""How a picture is shown, by name; `Sightings.condition` counts in this order."""
-TRAINED = ("clean", "far", "blurred", "dark")
-"""The conditions that the regressor is fitted on; all are judged, and sigma learns from all."""
-
-
 @dataclass(frozen=True)
 class Sightings:
-    """Faces that were found.
+    """Faces as they were seen.
 
     Attributes
     ----------
     item, condition
         ``(n,)``: number of the picture, and of the condition in `CONDITIONS`.
     crops
-        ``uint8 (n, 48, 48)``.
+        ``uint8 (n, size, size)``.
     facts
-        ``(n, 4)``, in the order of `FACTS`.
+        ``(n, 5)``, in the order of `FACTS`.
     """
 
     item: NDArray[np.int64]
@@ -113,13 +74,29 @@ class Sightings:
         return np.flatnonzero(np.isin(self.item, items))
 
     def trained(self, items: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Rows that show one of ``items`` under a condition of `TRAINED`."""
+        """Rows to fit on: ``items`` clean, and each under `FITTED` of the other conditions of `TRAINED`, in turn."""
         rows = self.of(items)
-        return rows[self.condition[rows] < len(TRAINED)]
+        condition = self.condition[rows]
+        turn = (self.item[rows] + condition) % (len(TRAINED) - 1)
+        return rows[(condition == 0) | ((condition < len(TRAINED)) & (turn < FITTED))]
+
+    def under(self, *names: str) -> NDArray[np.intp]:
+        """Rows under any of the named conditions."""
+        return np.flatnonzero(np.isin(self.condition, [list(CONDITIONS).index(name) for name in names]))
 
     def named_facts(self, rows: NDArray[np.intp]) -> dict[str, F32]:
         """Facts of ``rows`` by name, as `sigma.fit` takes them."""
         return {name: self.facts[rows, k] for k, name in enumerate(FACTS)}
+
+
+class Sight(NamedTuple):
+    """One picture under one condition, and the face as it was found in it, if it was."""
+
+    condition: int
+    picture: U8
+    landmarks: F32
+    """Where they are, as far as the clean picture showed; ``(5, 2)``."""
+    face: FaceBox | None
 
 
 def look(
@@ -129,25 +106,71 @@ def look(
     conditions: Sequence[str] = ("clean",),
     seed: int = 0,
     on_picture: Callable[[], None] = lambda: None,
+    *,
+    missed: bool = False,
 ) -> Sightings:
-    """Show every picture under every condition and crop the surest face; an unseen face gives no row."""
+    """Show every picture under every condition and crop its face.
+
+    An unseen face gives no row; with ``missed`` it is cropped where it must be, with a score of 0. What is drawn at
+    random depends on seed, picture and condition alone.
+    """
     item, condition, crops, facts = [], [], [], []
-    numbers = {name: number for number, name in enumerate(CONDITIONS)}
     for number, picture in enumerate(pictures):
-        rng = default_rng([seed, number])
-        for name in conditions:
-            shown = CONDITIONS[name](picture, rng)
-            found = detector.compute(shown)
-            if found:
-                crops.append(align(shown, found[0].landmarks, geometry))
-                measured = measure(found[0], crops[-1])
-                facts.append([getattr(measured, fact) for fact in FACTS])
+        for sight in _sights(frame(picture), detector, conditions, (seed, number)):
+            face = sight.face or (_expected(sight.landmarks) if missed else None)
+            if face:
+                crops.append(align(sight.picture, face.landmarks, geometry))
+                measured = measure(face, crops[-1])
+                facts.append([abs(getattr(measured, fact)) for fact in FACTS])
                 item.append(number)
-                condition.append(numbers[name])
+                condition.append(sight.condition)
         on_picture()
     return Sightings(
         np.array(item, np.int64),
         np.array(condition, np.int64),
         np.array(crops, np.uint8).reshape(-1, geometry.size, geometry.size),
         np.array(facts, np.float32).reshape(-1, len(FACTS)),
+    )
+
+
+def _sights(
+    shown: U8, detector: FaceDetector, conditions: Sequence[str], seed: tuple[int, int]
+) -> Iterator[Sight]:
+    clean = _find(detector, shown, None)
+    landmarks = clean.landmarks if clean else _typical()
+    for name in conditions:
+        rng, condition = default_rng([*seed, crc32(name.encode())]), CONDITIONS[name]
+        spoiled = condition.show(shown, landmarks, rng)
+        face = clean
+        if spoiled.picture is not shown:
+            face = _find(detector, spoiled.picture, spoiled.landmarks if clean else None)
+        if face:
+            reported = condition.report(face.landmarks, rng)
+            face = FaceBox(face.x, face.y, face.width, face.height, reported, face.score)
+        yield Sight(list(CONDITIONS).index(name), *spoiled, face)
+
+
+def _find(detector: FaceDetector, picture: U8, landmarks: F32 | None) -> FaceBox | None:
+    """The face near ``landmarks``, or else the surest one."""
+    if landmarks is not None:
+        followed = look_again(detector, picture, _expected(landmarks))
+        if followed:
+            return followed
+    found = detector.compute(picture)
+    return (look_again(detector, picture, found[0]) or found[0]) if found else None
+
+
+def _expected(landmarks: F32) -> FaceBox:
+    """The box that a detector would give a face with these landmarks."""
+    place = Place.of(landmarks)
+    side = BOX_WIDTH * place.eyes_px
+    x, y = place.at((0, 0.4))[0] - side / 2
+    return FaceBox(float(x), float(y), side, side, landmarks, 0.0)
+
+
+def _typical() -> F32:
+    """Landmarks of a typical face that fills the picture in its frame."""
+    border = (FRAME_PX - PICTURE_PX) / 2
+    return (np.array(CANONICAL.landmarks, np.float32) * PICTURE_PX / CANONICAL.size + border).astype(
+        np.float32
     )
