@@ -66,6 +66,13 @@ class EncoderEngine(Engine):
     variant: str | None = None
     """Its name in the manifest's ``variants``; the main file where there is none."""
 
+    def __str__(self) -> str:
+        """In words, such as ``int8, 2 threads, spinning``."""
+        words = [self.variant or "main file", f"{self.threads} thread{'s' * (self.threads > 1)}"]
+        words += [self.interpreter] * (self.interpreter != "auto")
+        words += [self.provider] * (self.provider not in ("auto", "cpu"))
+        return ", ".join(words + ["spinning"] * self.spinning)
+
 
 class Execution(Engine):
     """How models are run on a machine; not part of a bundle."""

@@ -69,11 +69,15 @@ def open_pipeline(settings: Settings, bundle: Path | None, timings: OnSpan | Non
     """The real pipeline on a bundle (``None``: the built-in one), every kernel compiled or loaded from the cache."""
     from edge_emotion.kernels._jit import compile_all
     from edge_emotion.model.bundle import open_bundle
+    from edge_emotion.model.choice import recall
     from edge_emotion.pipeline import EmotionPipeline
     from edge_emotion.pipeline.spans import Spans
 
     opened = open_bundle(bundle)
-    execution = Execution(provider=settings.provider)
+    choice = None if settings.as_packed else recall(opened, settings.provider)
+    if choice is not None:
+        log.info("%s", choice.line)
+    execution = Execution(provider=settings.provider, encoder=choice.engine if choice else None)
     spans = Spans(timings, time.perf_counter_ns) if timings else None
     pipeline = EmotionPipeline(
         opened,

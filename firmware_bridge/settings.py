@@ -225,6 +225,8 @@ class Settings(_Table):
     """Model bundle; the built-in one where not given."""
     provider: Provider = "auto"
     """Where the models run: ``auto``, ``cpu``, ``cuda`` or ``tensorrt``; refused where it is absent."""
+    as_packed: bool = False
+    """Leave aside the form of the face encoder that ``edge-emotion bundle choose`` found best on this machine."""
     rate_hz: float = Field(default=5.0, ge=1, le=25)
     """Live readings per second."""
     summary_hz: float = Field(default=0.2, ge=0.2, le=1)

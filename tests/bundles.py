@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,25 @@ def tiny_bundle(
     acoustic: dict[str, Any] | None = None,
     face: dict[str, Any] | None = None,
     fusion: dict[str, Any] | None = None,
+    encoders: dict[str, bytes] | None = None,
 ) -> Path:
-    """Write a bundle to ``folder``; the keyword tables replace keys of the parts."""
+    """Write a bundle to ``folder``; the keyword tables replace keys of the parts.
+
+    ``encoders`` are further forms of the face encoder by their file names; what comes before the dot is the variant.
+    """
     write_part(
         folder,
         AcousticPart.model_validate(acoustic_part() | (acoustic or {})),
         {"vad.onnx": voice_activity_graph(), "regressor.onnx": regressor_graph(88, seed=1)},
     )
+    forms = encoders or {}
+    seen = face_part() | (face or {})
+    seen["encoder"] = seen["encoder"] | {"variants": {name.partition(".")[0]: name for name in forms}}
     write_part(
         folder,
-        FacePart.model_validate(face_part() | (face or {})),
-        {
+        FacePart.model_validate(seen),
+        forms
+        | {
             "detector.onnx": detector_graph(),
             "encoder.onnx": encoder_graph(),
             "regressor.onnx": regressor_graph(ENCODER_FEATURES, seed=2),
@@ -104,11 +113,17 @@ def regressor_graph(width: int, seed: int) -> bytes:
     return _graph(nodes, {"features": ["n", width]}, {"prediction": ["n", 2]}, constants)
 
 
-def encoder_graph(seed: int = 3) -> bytes:
-    """Sixteen mean levels of the crop as features; votes and affect are random maps of them."""
+def encoder_graph(seed: int = 3, *, gain: float = 1.0, detours: int = 0) -> bytes:
+    """Sixteen mean levels of the crop, times ``gain``, as features; votes and affect are random maps of them.
+
+    Each of the ``detours`` multiplies the crop by the unit matrix: it takes time and changes nothing.
+    """
     random = np.random.default_rng(seed)
+    names = ["scaled", *(f"detour_{i}" for i in range(detours))]
     nodes = [
-        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=[12, 12], strides=[12, 12]),
+        helper.make_node("Mul", ["crops", "gain"], ["scaled"]),
+        *(helper.make_node("MatMul", [old, "unit"], [new]) for old, new in pairwise(names)),
+        helper.make_node("AveragePool", [names[-1]], ["pooled"], kernel_shape=[12, 12], strides=[12, 12]),
         helper.make_node("Flatten", ["pooled"], ["features"]),
         helper.make_node("MatMul", ["features", "V"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["votes"], axis=1),
@@ -116,6 +131,7 @@ def encoder_graph(seed: int = 3) -> bytes:
         helper.make_node("Tanh", ["sum"], ["affect"]),
     ]
     constants = {"V": random.normal(0, 0.5, (16, 8)), "A": random.normal(0, 0.2, (16, 2))}
+    constants |= {"gain": np.array(gain), "unit": np.eye(48)}
     outputs = {"features": ["n", 16], "votes": ["n", 8], "affect": ["n", 2]}
     return _graph(nodes, {"crops": ["n", 1, 48, 48]}, outputs, constants)
 

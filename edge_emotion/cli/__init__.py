@@ -28,7 +28,7 @@ def main() -> None:
     raise SystemExit(run.run(app, "edge-emotion"))
 
 
-from edge_emotion.cli import analyze, descriptors, inspect, profile, warm_up  # noqa: E402, F401  they register themselves
+from edge_emotion.cli import analyze, bundle, descriptors, inspect, profile, warm_up  # noqa: E402, F401  they register themselves
 
 if __name__ == "__main__":
     main()

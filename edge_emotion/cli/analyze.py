@@ -42,6 +42,9 @@ def analyze(
     start: float = typer.Option(0.0, min=0.0, help="Second of the clip to begin with."),
     duration: float | None = typer.Option(None, min=0.0, help="Seconds of the clip to look at."),
     provider: Provider = typer.Option("auto", help="What runs the models; an absent one is refused."),
+    as_packed: bool = typer.Option(
+        False, "--as-packed", help="Leave aside what `bundle choose` found best on this machine."
+    ),
 ) -> None:
     """Estimate expressed arousal and valence over CLIP: one reading a line (schema edge_emotion.reading/1).
 
@@ -54,7 +57,9 @@ def analyze(
     _check_outputs(out, plot)
     models = open_bundle(bundle)
     with open_clip(clip, start, duration, models.manifest.acoustic.sample_rate_hz) as source:
-        pipeline = EmotionPipeline(models, rate_hz=rate_hz, execution=Execution(provider=provider))
+        pipeline = EmotionPipeline(
+            models, rate_hz=rate_hz, execution=execution_here(models, provider, as_packed)
+        )
         began = time.perf_counter()
         kept: list[Reading] = []
         with _table(out, _origin(source, models)) as write:
@@ -69,6 +74,16 @@ def analyze(
 
             draw(kept, plot, clip.name, models.manifest)
         _summarise(kept, clip.name, models, elapsed_s, [path for path in (out, plot) if path])
+
+
+def execution_here(models: Bundle, provider: Provider, as_packed: bool) -> Execution:
+    """The provider asked for, with the form of the face encoder that was chosen on this machine; says so."""
+    from edge_emotion.model.choice import recall
+
+    choice = None if as_packed else recall(models, provider)
+    if choice is not None:
+        stderr.print(choice.line)
+    return Execution(provider=provider, encoder=choice.engine if choice else None)
 
 
 def _absent(readings: list[Reading], source: ClipSource) -> Iterator[str]:

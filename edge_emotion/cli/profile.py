@@ -11,7 +11,7 @@ import typer
 
 from edge_emotion.cli import app
 from edge_emotion.cli.run import stdout
-from edge_emotion.config import Execution, Provider
+from edge_emotion.config import Provider
 
 NESTED = frozenset({"detect"})
 """Spans that lie within another one."""
@@ -28,10 +28,13 @@ def profile(
     start: float = typer.Option(0.0, min=0.0, help="Second of the clip to begin with."),
     duration: float | None = typer.Option(None, min=0.0, help="Seconds of the clip to look at."),
     provider: Provider = typer.Option("auto", help="What runs the models; an absent one is refused."),
+    as_packed: bool = typer.Option(
+        False, "--as-packed", help="Leave aside what `bundle choose` found best on this machine."
+    ),
 ) -> None:
     """Show how long each stage takes over CLIP, after one warm-up run over its first seconds."""
     from edge_emotion.capture.file import open_clip
-    from edge_emotion.cli.analyze import writable
+    from edge_emotion.cli.analyze import execution_here, writable
     from edge_emotion.model.bundle import open_bundle
     from edge_emotion.pipeline import EmotionPipeline, replay
     from edge_emotion.pipeline.spans import Spans
@@ -43,7 +46,7 @@ def profile(
     pipeline = EmotionPipeline(
         models,
         rate_hz=rate_hz,
-        execution=Execution(provider=provider),
+        execution=execution_here(models, provider, as_packed),
         spans=Spans(lambda *span: spans.append(span), time.perf_counter_ns),
     )
     rate = models.manifest.acoustic.sample_rate_hz

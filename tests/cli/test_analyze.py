@@ -6,9 +6,12 @@ import csv
 import hashlib
 import json
 import os
+import pkgutil
 import shutil
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -16,10 +19,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from bundles import encoder_graph, tiny_bundle
 from clips import SOUND, write_clip
 from scenes import RATE, film, voice
 
 from edge_emotion.cli import app, run
+from edge_emotion.config import EncoderEngine
+from edge_emotion.model.bundle import open_bundle
+from edge_emotion.model.choice import remember
 from edge_emotion.model.manifest import canonical_digest
 
 
@@ -415,3 +422,55 @@ def test_profile_names_the_stages(
     events = json.loads(trace.read_text())["traceEvents"]
     assert {event["name"] for event in events} == stages
     assert all(event["ph"] == "X" and event["dur"] >= 0 and event["ts"] >= 0 for event in events)
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "stage"),
+    [
+        ("edge_emotion.model.encoder.FaceNetwork", "compute", "cnn"),
+        ("edge_emotion.smoothing.Smoother", "update", "smooth"),
+    ],
+)
+def test_a_planted_wait_is_seen_in_its_own_stage(
+    analyze: Callable[..., int],
+    scene: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: str,
+    method: str,
+    stage: str,
+) -> None:
+    wait_s = 0.03
+    real = getattr(pkgutil.resolve_name(owner), method)
+
+    def waits(*arguments: object) -> object:
+        time.sleep(wait_s)
+        return real(*arguments)
+
+    monkeypatch.setattr(f"{owner}.{method}", waits)
+    trace = tmp_path / "trace.json"
+    assert analyze(scene, "--trace", trace, command="profile") == 0
+    durations: dict[str, list[float]] = {}
+    for event in json.loads(trace.read_text())["traceEvents"]:
+        durations.setdefault(event["name"], []).append(event["dur"] / 1e6)
+    assert min(durations.pop(stage)) >= wait_s
+    assert all(statistics.median(others) < wait_s / 2 for others in durations.values())
+
+
+def test_what_was_chosen_on_this_machine_is_used_and_said(
+    analyze: Callable[..., int],
+    scene: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    bundle = tiny_bundle(tmp_path / "bundle", encoders={"other.onnx": encoder_graph(gain=-1.0)})
+    packed, chosen, aside = (tmp_path / f"{name}.jsonl" for name in ("packed", "chosen", "aside"))
+    assert analyze(scene, "--out", packed, bundle=bundle) == 0
+    assert "as chosen" not in capsys.readouterr().err
+    remember(open_bundle(bundle), EncoderEngine(variant="other", provider="cpu"), 20.0, "because")
+    assert analyze(scene, "--out", chosen, bundle=bundle) == 0
+    assert "face encoder as chosen on this machine: other, 1 thread" in capsys.readouterr().err
+    assert analyze(scene, "--out", aside, "--as-packed", bundle=bundle) == 0
+    assert packed.read_bytes() == aside.read_bytes() != chosen.read_bytes()
