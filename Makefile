@@ -6,7 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # The CPU build; a bare `torch` would bring gigabytes of CUDA. For a GPU: make test TORCH=torch
 TORCH ?= torch==2.13.0
 EXTRAS := device,tflite,metrics,plot,parquet,sign,export,dev
-SYSTEM_PACKAGES := gcc libc6-dev portaudio19-dev libasound2-plugins mosquitto mosquitto-clients pulseaudio pulseaudio-utils systemd
+SYSTEM_PACKAGES := gcc libc6-dev portaudio19-dev libasound2-plugins mosquitto mosquitto-clients pulseaudio pulseaudio-utils systemd \
+    gir1.2-gst-rtsp-server-1.0 python3-gst-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly
 
 .PHONY: help demo test lint test-kernels test-faults peers system-packages clean
 

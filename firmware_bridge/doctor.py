@@ -122,18 +122,23 @@ def _microphone(settings: Settings) -> Iterator[Finding]:
 
 
 def _camera(settings: Settings) -> Iterator[Finding]:
-    from firmware_bridge.camera import open_capture
+    from firmware_bridge.camera import open_camera
 
     if settings.camera.source == "off":
         yield Finding("ok", "camera", "off")
         return
     try:
-        capture = open_capture(settings.camera)
+        pictures = open_camera(settings.camera)
     except (OSError, EdgeEmotionError) as error:
         yield Finding("fault", "camera", str(error), "`edge-emotion-daemon devices` lists what there is")
         return
-    seen, _ = capture.read()
-    capture.release()
+    try:
+        # the first ones may be of no use: a stream that is joined in its middle
+        seen = any(pictures.grab() is not None and pictures.retrieve() is not None for _ in range(50))
+    except (OSError, EOFError):
+        seen = False
+    finally:
+        pictures.close()
     if seen:
         yield Finding("ok", "camera", "opens and delivers")
     else:

@@ -7,10 +7,8 @@ its samples are there: the thread cannot hang in the driver.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,12 +19,10 @@ from numpy.typing import NDArray
 
 from edge_emotion.types import AudioBlock
 from firmware_bridge.audio_clock import AudioClock, FlatLine
-from firmware_bridge.backoff import Backoff
 from firmware_bridge.faults import Faults
 from firmware_bridge.progress import Stage
 from firmware_bridge.settings import Microphone as MicrophoneSettings
-
-log = logging.getLogger(__name__)
+from firmware_bridge.worker import Worker
 
 MODEL_RATE_HZ = 16_000
 FIRST_SAMPLES_S = 5.0
@@ -98,7 +94,7 @@ def find(audio: Any, name: str) -> Device:
     return matches[0]
 
 
-class Microphone:
+class Microphone(Worker):
     """Delivers 16 kHz blocks with the time of capture from a thread of its own.
 
     Parameters
@@ -118,44 +114,21 @@ class Microphone:
         faults: Faults,
         stage: Stage,
     ) -> None:
+        super().__init__(faults, FAULTS, stage)
         self._settings = settings
         self._deliver = deliver
-        self._faults = faults
-        self._stage = stage
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
         self.overflows = 0
-        self.opened = 0
         self.drift_ppm = 0.0
 
-    def start(self) -> None:
-        """Open the device, and keep it open."""
-        self._thread.start()
+    def _session(self) -> None:
+        with portaudio() as audio:
+            self._listen(audio)
 
-    def close(self) -> bool:
-        """Close the device; returns whether it is closed: a thread that hangs in a driver is not."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(5)
-        return not self._thread.is_alive()
+    def _failed(self, error: Exception) -> tuple[str, str]:
+        reason = error.args[0] if len(error.args) == 1 else getattr(error, "strerror", None) or error
+        return "microphone_lost", f"{self._settings.device!r}: {reason}"
 
-    def _run(self) -> None:
-        backoff = Backoff(0.5, 15)
-        while not self._closing.is_set():
-            try:
-                with portaudio() as audio:
-                    self._listen(audio, backoff)
-            except OSError as error:
-                if not self._closing.is_set():
-                    reason = error.args[0] if len(error.args) == 1 else error.strerror or error
-                    self._faults.one_of(FAULTS, "microphone_lost", f"{self._settings.device!r}: {reason}")
-            wait_until = time.monotonic() + backoff.next_s()
-            while time.monotonic() < wait_until and not self._closing.wait(0.5):
-                self._stage.mark()
-        for code in FAULTS:
-            self._faults.clear(code)
-
-    def _listen(self, audio: Any, backoff: Backoff) -> None:
+    def _listen(self, audio: Any) -> None:
         import pyaudio
 
         device = find(audio, self._settings.device)
@@ -174,13 +147,11 @@ class Microphone:
         self.opened += 1
         converter = _Converter(rate_hz, self._settings.flat_s)
         try:
-            self._read(stream, block, rate_hz, channels, converter, backoff)
+            self._read(stream, block, rate_hz, channels, converter)
         finally:
             stream.close()
 
-    def _read(
-        self, stream: Any, block: int, rate_hz: int, channels: int, converter: _Converter, backoff: Backoff
-    ) -> None:
+    def _read(self, stream: Any, block: int, rate_hz: int, channels: int, converter: _Converter) -> None:
         last = time.monotonic() + FIRST_SAMPLES_S - self._settings.stale_s
         while not self._closing.is_set():
             self._stage.mark()
@@ -207,7 +178,7 @@ class Microphone:
             self.drift_ppm = converter.clock.drift_ppm
             self._faults.one_of(FAULTS, converter.fault, converter.detail)
             if converter.fault is None:
-                backoff.reset()
+                self._backoff.reset()
 
 
 class _Converter:

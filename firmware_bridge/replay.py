@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +12,10 @@ from edge_emotion.types import AudioBlock, VideoFrame
 from firmware_bridge.faults import Faults
 from firmware_bridge.progress import Stage
 from firmware_bridge.settings import Replay as ReplaySettings
+from firmware_bridge.worker import Worker
 
 
-class Replay:
+class Replay(Worker):
     """Plays a clip in a thread of its own; media time is moved to the moment of the start.
 
     Parameters
@@ -33,27 +33,13 @@ class Replay:
         stage: Stage,
         on_end: Callable[[], None],
     ) -> None:
+        super().__init__(faults, (), stage)
         self._settings = settings
         self._put_audio = put_audio
         self._put_video = put_video
-        self._faults = faults
-        self._stage = stage
         self._on_end = on_end
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
 
-    def start(self) -> None:
-        """Begin to play."""
-        self._thread.start()
-
-    def close(self) -> bool:
-        """Close the device; returns whether it is closed: a thread that hangs in a driver is not."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(5)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
+    def _session(self) -> None:
         try:
             self._play()
             while self._settings.loop and not self._closing.is_set():
@@ -62,8 +48,10 @@ class Replay:
             self._faults.hold("replay_failed", str(error))
         if not self._closing.is_set():
             self._on_end()
-        while not self._closing.wait(0.5):
-            self._stage.mark()
+        self._rest()
+
+    def _failed(self, error: Exception) -> tuple[str, str]:
+        return "replay_failed", str(error)
 
     def _play(self) -> None:
         with open_clip(self._settings.file) as clip:

@@ -45,7 +45,7 @@ class Microphone(_Table):
     """Rate to open the device with; its own rate where not given. The model's 16 kHz is made by soxr."""
     channel: int = Field(default=0, ge=0, le=31)
     """Which channel of a multi-channel device to use."""
-    block_s: float = Field(default=0.02, ge=0.005, le=0.2)
+    block_s: float = Field(default=0.04, ge=0.005, le=0.2)
     """Length of one blocking read."""
     stale_s: float = Field(default=2.0, ge=0.2, le=60)
     """Without samples for this long, the device is closed and opened again."""
@@ -66,10 +66,12 @@ class Camera(_Table):
     """Picture width to ask a V4L2 device for."""
     height: int | None = Field(default=None, ge=48, le=4096)
     """Picture height to ask a V4L2 device for."""
-    fps: float = Field(default=15.0, gt=0, le=60)
-    """Frames per second handed to the pipeline at most."""
+    fps: float = Field(default=12.5, gt=0, le=60)
+    """Frames per second handed to the pipeline at most; the built-in bundle looks at no more than 12.5."""
     delay_ms: float = Field(default=0.0, ge=0, le=5000)
     """Known delay of the camera (exposure to arrival), subtracted from the time stamps."""
+    clock: Literal["arrival", "sender"] = "arrival"
+    """Whose time the pictures of an RTSP camera carry: ``sender`` where its clock and ours are synchronised."""
     stale_s: float = Field(default=3.0, ge=0.2, le=60)
     """Without a frame for this long, the device is closed and opened again."""
     frozen_s: float = Field(default=5.0, ge=0.5, le=600)

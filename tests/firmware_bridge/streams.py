@@ -3,7 +3,6 @@
 import contextlib
 import http.server
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -11,7 +10,8 @@ import wave
 
 import cv2
 import numpy as np
-from broker import until
+
+from benchmarks.sound_server import SoundServer
 
 
 class MjpegCamera:
@@ -64,35 +64,8 @@ class MjpegCamera:
         self.server.server_close()
 
 
-class VirtualMicrophone:
-    """A PulseAudio server whose default source hears what is played into it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.address = f"unix:{folder}/pulse.sock"
-        self.process = None
-
-    @staticmethod
-    def missing():
-        return [name for name in ("pulseaudio", "paplay", "pactl") if shutil.which(name) is None]
-
-    def start(self):
-        environment = os.environ | {"HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)}
-        self.process = subprocess.Popen(
-            [
-                "pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm=1", "--use-pid-file=no",
-                "-L", f"module-native-protocol-unix socket={self.folder}/pulse.sock auth-anonymous=1",
-                "-L", "module-null-sink sink_name=mic",
-            ],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        until(lambda: self.control("info").returncode == 0, said="pulseaudio answers")
-        return self
-
-    def control(self, *words):
-        return subprocess.run(
-            ["pactl", *words], env=os.environ | {"PULSE_SERVER": self.address}, capture_output=True
-        )
+class VirtualMicrophone(SoundServer):
+    """A sound server of our own that plays what it is told to into its microphone."""
 
     def play(self, samples, rate=16_000):
         """Begin to play ``float`` samples; returns the process."""
@@ -103,8 +76,3 @@ class VirtualMicrophone:
         return subprocess.Popen(
             ["paplay", "--latency-msec=50", path], env=os.environ | {"PULSE_SERVER": self.address}
         )
-
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
