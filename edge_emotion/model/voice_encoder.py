@@ -2,14 +2,17 @@
 
 Two layers of an LSTM over mel bands, trained to tell speakers apart (Wan et al. 2018); mean and deviation of its second
 layer over the window carry arousal and valence better than descriptors do (measured, see ``docs/speech.md``).
+
+The features describe the speaker: they are to stay in memory.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_emotion.features.names import VOICE_ENCODER_NAMES, VOICE_ENCODER_UNITS
 from edge_emotion.kernels.mel40 import BANDS, mel_bands, mel_plan
+from edge_emotion.kernels.moments import moments
 from edge_emotion.model.backend import Backend
 from edge_emotion.types import F32
 
@@ -17,18 +20,26 @@ SAMPLE_RATE_HZ = 16000
 FRAME = 400
 HOP = 160
 STEP_FRAMES = 4
-UNITS = 256
+STEP = STEP_FRAMES * HOP
+SPAN = FRAME + (STEP_FRAMES - 1) * HOP
 TARGET_POWER = 10 ** (-30 / 10)
 QUIET_POWER = 10 ** (-60 / 10)
-LEVEL_MEMORY_S = 3.0
+LEVEL_STEPS = 75
+"""Memory of the running level, 3 s."""
+ONSET = 10 ** (9 / 10)
+PAUSE = 10 ** (-20 / 10)
+LARGEST_CELL = 12.0
+"""Speech stays below 10; clipped noise would add up for hours and be remembered as long (our choice)."""
 
 
 class VoiceEncoder:
     """Sound in, 512 features of the last ``window_s`` out; causal, look-ahead none, resolution 40 ms.
 
     The encoder wants speech at -30 dBFS or more. An utterance's level cannot be known before its end, so that the level
-    here is a running mean of the power (all that was heard at first, then with a memory of 3 s; steps below -60 dBFS do
-    not count), and quiet sound is raised by it (our choice).
+    here is a running mean of the power (of all that was heard at first, then with a memory of 3 s; never below
+    -60 dBFS), and quiet sound is raised by it. A step of 40 ms that is 9 dB above the level is taken for the start of
+    speech: level and network begin anew. Steps 20 dB below the level, or below -60 dBFS, are pauses, which the features
+    leave out. So an utterance after silence has the features that it has alone (our choice, see ``docs/speech.md``).
 
     Parameters
     ----------
@@ -39,61 +50,73 @@ class VoiceEncoder:
         What `compute` looks back on.
     """
 
-    feature_count = 2 * UNITS
+    feature_count = len(VOICE_ENCODER_NAMES)
 
     def __init__(self, backend: Backend, *, window_s: float = 3.0) -> None:
         self._backend = backend
         self._plan = mel_plan(FRAME, SAMPLE_RATE_HZ)
         # Periodic, as librosa and PyTorch have it.
-        self._window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
-        self._said = np.empty((round(window_s * SAMPLE_RATE_HZ / HOP), UNITS), np.float32)
+        self._windowing = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
+        self._windowed = np.empty((STEP_FRAMES, FRAME))
+        self._mel = np.empty((1, STEP_FRAMES, BANDS), np.float32)
+        # Whole steps, so that one never wraps around.
+        steps = round(window_s * SAMPLE_RATE_HZ / STEP)
+        self._said = np.empty((steps * STEP_FRAMES, VOICE_ENCODER_UNITS), np.float32)
+        self._spoken = np.empty(len(self._said), np.bool_)
+        self._moments = np.empty((2, VOICE_ENCODER_UNITS))
         self.reset()
 
     def reset(self) -> None:
         """As just constructed."""
         self._pending = np.zeros(0, np.float32)
-        self._state = {name: np.zeros((2, 1, UNITS), np.float32) for name in ("hidden", "cell")}
-        self._power = 0.0
-        self._heard_steps = 0
-        self._frames = 0
+        self._hidden = np.zeros((2, 1, VOICE_ENCODER_UNITS), np.float32)
+        self._cell = np.zeros((2, 1, VOICE_ENCODER_UNITS), np.float32)
+        self._level = 0.0
+        self._level_steps = 0
+        self._count = 0
 
     def push(self, samples: F32) -> None:
-        """Take samples (n,), float32 at 16 kHz, full scale 1; not-finite values are taken as silence."""
+        """Take samples (n,), float32 at 16 kHz; limited to full scale 1, and silence where they are not finite."""
         finite = np.nan_to_num(np.asarray(samples, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        pending = np.concatenate([self._pending, finite])
-        span = FRAME + (STEP_FRAMES - 1) * HOP
+        pending = np.concatenate([self._pending, np.clip(finite, -1.0, 1.0)])
         begin = 0
-        while len(pending) - begin >= span:
-            self._step(pending[begin : begin + span].astype(np.float64))
-            begin += STEP_FRAMES * HOP
-        self._pending = pending[begin:]
+        while len(pending) - begin >= SPAN:
+            self._step(pending[begin : begin + SPAN])
+            begin += STEP
+        self._pending = pending[begin:].copy()
 
     def compute(self) -> F32 | None:
-        """Mean and population deviation of each unit over the window, float32 (512,); ``None`` before the first 55
-        ms.
+        """Mean and population deviation of each unit over the window's speech, float32 (512,), named
+        `VOICE_ENCODER_NAMES`; zeros where the window holds only pauses, ``None`` before the first 55 ms.
         """
-        if self._frames == 0:
+        if self._count == 0:
             return None
-        said = self._said[: min(self._frames, len(self._said))].astype(np.float64)
-        return np.concatenate([said.mean(axis=0), said.std(axis=0)]).astype(np.float32)
+        kept = min(self._count, len(self._said))
+        moments(self._said, self._spoken, self._count - kept, kept, self._moments)
+        return self._moments.ravel().astype(np.float32)
 
-    def _step(self, samples: NDArray[np.float64]) -> None:
+    def _step(self, samples: F32) -> None:
         """Four frames through the network."""
-        frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP] * self._window
-        power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
-        mel = np.empty((STEP_FRAMES, BANDS), np.float32)
-        mel_bands(np.ascontiguousarray(power), self._plan, mel)
-        mel *= np.float32(self._gain(float(np.mean(samples[: STEP_FRAMES * HOP] ** 2))))
-        outputs = self._backend.compute({"mel": mel[None], **self._state})
-        self._state = {name: outputs[f"next_{name}"] for name in self._state}
-        for frame in outputs["frames"][0]:
-            self._said[self._frames % len(self._said)] = frame
-            self._frames += 1
+        frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
+        np.multiply(frames, self._windowing, out=self._windowed)
+        spectrum = np.fft.rfft(self._windowed, axis=1)
+        mel_bands(spectrum.real**2 + spectrum.imag**2, self._plan, self._mel[0])
+        own = samples[:STEP].astype(np.float64)
+        power = float(np.mean(own * own))
+        self._follow(max(power, QUIET_POWER))
+        self._mel *= np.float32(max(1.0, TARGET_POWER / self._level))
+        outputs = self._backend.compute({"mel": self._mel, "hidden": self._hidden, "cell": self._cell})
+        self._hidden = outputs["next_hidden"]
+        self._cell = outputs["next_cell"].clip(-LARGEST_CELL, LARGEST_CELL)
+        at = self._count % len(self._said)
+        self._said[at : at + STEP_FRAMES] = outputs["frames"][0]
+        self._spoken[at : at + STEP_FRAMES] = power > max(QUIET_POWER, PAUSE * self._level)
+        self._count += STEP_FRAMES
 
-    def _gain(self, power: float) -> float:
-        """Factor of the power that raises the running level to -30 dBFS; never below 1."""
-        if power > QUIET_POWER:
-            self._heard_steps += 1
-            steps = LEVEL_MEMORY_S * SAMPLE_RATE_HZ / (STEP_FRAMES * HOP)
-            self._power += (power - self._power) / min(self._heard_steps, steps)
-        return max(1.0, TARGET_POWER / self._power) if self._power > 0 else 1.0
+    def _follow(self, power: float) -> None:
+        """Keep the running level; a step far above it begins anew, state and level."""
+        if power > ONSET * self._level:
+            self._hidden[:] = self._cell[:] = 0.0
+            self._level_steps, self._level = 0, 0.0
+        self._level_steps = min(self._level_steps + 1, LEVEL_STEPS)
+        self._level += (power - self._level) / self._level_steps
