@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import typer
 
 from benchmarks import harness, machine, subjects
 from benchmarks import report as tables
+from benchmarks.peers import PROGRAMS
 from edge_emotion.cli import run as commands
+from edge_emotion.config import Provider
 from edge_emotion.errors import InputError, UsageError
 from edge_emotion.model.bundle import default_bundle_path
 
@@ -37,8 +40,8 @@ def run(
     out: Path = typer.Option(None, "--out", help="Also write the JSON here."),
     rounds: int = typer.Option(200, min=1, help="Timed rounds of each entry; 3 only proves that it works."),
     threads: int = typer.Option(1, min=1, help="Threads of the inference engine."),
-    provider: str = typer.Option("cpu", help="cpu, cuda or tensorrt."),
-    backend: str = typer.Option("onnxruntime", help="onnxruntime, litert or tflite-runtime."),
+    provider: Provider = typer.Option("cpu", help="What runs the models; an absent one is refused."),
+    backend: harness.Backend = typer.Option("onnxruntime", help="What runs the face encoder, in its format."),
     peer: list[str] = typer.Option([], help="Measure this peer beside (repeatable)."),
     check: bool = typer.Option(False, "--check", help="Exit with 1 where budgets.toml is broken."),
 ) -> None:
@@ -64,16 +67,21 @@ def run_all(
     json_out: bool = typer.Option(False, "--json"),
     out: Path = typer.Option(None),
     rounds: int = 100,
+    peers: bool = typer.Option(False, "--peers", help="Also measure every peer that is there (make peers)."),
     check: bool = False,
 ) -> None:
-    """Run every subject, peers apart."""
-    run(subjects.names(), json_out, out, rounds, 1, "cpu", "onnxruntime", [], check)
+    """Run every subject."""
+    run(subjects.names(), json_out, out, rounds, 1, "cpu", "onnxruntime", list(PROGRAMS) * peers, check)
 
 
 @app.command()
-def compare(a: Path, b: Path) -> None:
-    """Set two results side by side, figure by figure, in yardsticks where both have them."""
+def compare(
+    a: Path, b: Path, within: float = typer.Option(0.15, help="Largest difference of a duration, in parts.")
+) -> None:
+    """Set two results side by side; ends with 1 where a duration in yardsticks differs by more than ``within``."""
     left, right = _figures(_load(a)), _figures(_load(b))
+    apart: list[str] = []
+    judged = 0
     print(f"{'figure':44} {a.stem[:16]:>16} {b.stem[:16]:>16}  {'b / a':>6}")
     for name in [name for name in left if name in right]:
         one, two = left[name], right[name]
@@ -81,19 +89,50 @@ def compare(a: Path, b: Path) -> None:
         ratio = two[by] / one[by] if one[by] else float("nan")
         unit = one["unit"] if by == "value" else by
         print(f"{name:44} {one[by]:16.4f} {two[by]:16.4f}  {ratio:6.2f}  {unit}")
+        judged += by == "yardsticks"
+        if by == "yardsticks" and max(ratio, 1 / ratio) > 1 + within:
+            apart.append(f"{name}: {ratio:.2f}")
+    print(f"{judged - len(apart)} of {judged} durations agree within {within:.0%}")
+    if apart:
+        print("beyond: " + "; ".join(apart), file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def budgets(
+    results: list[Path] = typer.Argument(help="Results of this machine."),
+    margin: float = typer.Option(1.2, help="Room above the slowest of them."),
+) -> None:
+    """Print the budgets of durations renewed from results, to be put into budgets.toml."""
+    figures = [_figures(_load(path)) for path in results]
+    for subject, limits in tomllib.loads(BUDGETS.read_text()).items():
+        print(f"[{subject}]")
+        for name, limit in limits.items():
+            seen = [each[key] for each in figures if (key := f"{subject}.{name}") in each]
+            spans = [figure["yardsticks"] for figure in seen if figure["yardsticks"]]
+            print(f'"{name}" = {f"{margin * max(spans):.3g}" if spans else limit}')
+        print()
 
 
 @app.command()
 def report() -> None:
-    """Renew the tables of both READMEs from the committed results."""
+    """Renew the tables and pictures of both READMEs from the committed results."""
     for path in tables.write():
-        print(path.name, "renewed:", path.parent.name)
+        print(f"renewed: {path.parent.name}/{path.name}")
 
 
 def measure(names: list[str], options: harness.Options) -> dict[str, Any]:
     """Run the subjects and describe the machine around them."""
     before = machine.condition()
-    results = [subjects.load(name).run(options).as_dict() for name in names]
+    results = []
+    for name in names:
+        begin = time.monotonic()
+        result = subjects.load(name).run(options)
+        if options.backend != "onnxruntime" and name not in subjects.WITH_ENCODER:
+            result.not_measured[options.backend] = "only the face encoder comes in its format"
+        seconds = round(time.monotonic() - begin, 1)
+        print(f"{name}: {seconds} s", file=sys.stderr)
+        results.append(result.as_dict() | {"seconds": seconds})
     return {
         "schema": SCHEMA,
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
@@ -111,7 +150,7 @@ def table(report: dict[str, Any]) -> str:
     lines = [f"{about['cpu']}, {about['cores']} cores, Python {about['python']}, commit {about['commit']}"]
     for result in report["results"]:
         heads = " ".join(f"{head:>10}" for head in ("p50", "p95", "p99", "max"))
-        lines += ["", f"{result['subject']:40} {heads}   CPU ms; yardsticks"]
+        lines += ["", f"{result['subject']:40} {heads}   CPU ms; yardsticks; took {result['seconds']} s"]
         for figure in result["figures"]:
             cpu = figure["cpu"]
             if cpu is None:
@@ -119,6 +158,10 @@ def table(report: dict[str, Any]) -> str:
                 continue
             spread = " ".join(f"{cpu[key]:10.4f}" for key in ("p50", "p95", "p99", "max"))
             lines.append(f"  {figure['name']:38} {spread}   {figure['yardsticks'] or float('nan'):.3f}")
+        lines += [f"  {what}: {words}" for what, words in result["notes"].items()]
+        for curve in result["curves"]:
+            points = ", ".join(f"{x:g}: {y:.4g}" for x, y in zip(curve["x"], curve["y"], strict=True))
+            lines.append(f"  {curve['name']} ({curve['y_label']} at {curve['x_label']}): {points}")
         lines += [f"  not measured: {what}: {why}" for what, why in result["not_measured"].items()]
     return "\n".join(lines)
 

@@ -10,15 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.config import Execution, parse
+from edge_emotion.config import EncoderEngine, Execution, Interpreter, Provider
+from edge_emotion.errors import UsageError
+from edge_emotion.model.bundle import Bundle
 
 I64 = NDArray[np.int64]
 Call = Callable[[], object]
+
+
+Backend = Literal["onnxruntime", "litert", "tflite-runtime"]
+_INTERPRETERS: dict[Backend, Interpreter] = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
 
 
 class RemoteCall(Protocol):
@@ -35,14 +41,40 @@ class Options:
 
     rounds: int = 200
     threads: int = 1
-    provider: str = "cpu"
-    backend: str = "onnxruntime"
+    provider: Provider = "cpu"
+    backend: Backend = "onnxruntime"
     peers: tuple[str, ...] = ()
 
     @property
     def execution(self) -> Execution:
-        """The library's own setting, which refuses what it does not know."""
-        return parse(Execution, {"provider": self.provider, "threads": self.threads}, "options")
+        """What models run on that come in one format only."""
+        return Execution(provider=self.provider, threads=self.threads)
+
+    def execution_of(self, bundle: Bundle) -> Execution:
+        """The same with the face encoder in the backend's format: its first form that has it.
+
+        Raises
+        ------
+        UsageError
+            The bundle holds none.
+        """
+        encoder = bundle.manifest.face.encoder
+        forms: dict[str | None, str] = {None: encoder.file}
+        forms.update(encoder.variants)
+        lite = self.backend != "onnxruntime"
+        fitting = [variant for variant, file in forms.items() if file.endswith(".tflite") == lite]
+        if not fitting:
+            raise UsageError(
+                f"--backend {self.backend}: the face encoder of bundle {bundle.manifest.id} has no such form; "
+                f"it has: {', '.join(forms.values())}"
+            )
+        engine = EncoderEngine(
+            variant=fitting[0],
+            provider=self.provider,
+            threads=self.threads,
+            interpreter=_INTERPRETERS.get(self.backend, "auto"),
+        )
+        return self.execution.model_copy(update={"encoder": engine})
 
     @property
     def smoke(self) -> bool:
@@ -87,8 +119,39 @@ class Figure:
     cpu: Distribution | None = None
     wall: Distribution | None = None
     yardsticks: float | None = None
-    """``value`` over the yardstick of the same run, for durations."""
+    """Median of the ratios to the yardstick of the same round, for durations."""
     meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How a figure grows, beside the line that theory expects."""
+
+    name: str
+    x_label: str
+    y_label: str
+    x: list[float]
+    y: list[float]
+    expected: Literal["constant", "linear"]
+    line: list[float]
+    """The expected line fitted by least squares, at ``x``."""
+
+    @classmethod
+    def fit(
+        cls,
+        labels: tuple[str, str, str],
+        x: list[float],
+        y: list[float],
+        expected: Literal["constant", "linear"],
+    ) -> Curve:
+        """Curve named by ``labels`` (name, x, y) through the points."""
+        line = np.polyval(np.polyfit(x, y, int(expected == "linear")), x)
+        return cls(*labels, x, [round(value, 6) for value in y], expected, np.round(line, 6).tolist())
+
+    @property
+    def departure(self) -> float:
+        """Largest distance from the line, in parts of the mean."""
+        return float(np.abs(np.subtract(self.y, self.line)).max() / np.mean(self.y))
 
 
 @dataclass(slots=True)
@@ -99,14 +162,17 @@ class Result:
     figures: list[Figure] = field(default_factory=list)
     not_measured: dict[str, str] = field(default_factory=dict)
     """What was asked for and could not be measured, each with the reason."""
+    curves: list[Curve] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    """What is said in words."""
 
     def add(self, name: str, value: float, unit: str, meaning: str = "") -> None:
         """Add a plain number."""
         self.figures.append(Figure(name, unit, round(float(value), 6), meaning=meaning))
 
     def add_timings(self, timings: Mapping[str, Samples], meanings: Mapping[str, str] | None = None) -> None:
-        """Add the median CPU time of each entry but the yardstick, in milliseconds and in yardsticks."""
-        yard = float(np.median(timings[YARDSTICK].cpu_ns)) if YARDSTICK in timings else None
+        """Add the median CPU time of each entry in milliseconds; beside a yardstick also in yardsticks."""
+        yard = timings[YARDSTICK].cpu_ns if YARDSTICK in timings else None
         for name, samples in timings.items():
             cpu = Distribution.of(samples.cpu_ns)
             self.figures.append(
@@ -116,7 +182,7 @@ class Result:
                     cpu.p50,
                     cpu,
                     Distribution.of(samples.wall_ns),
-                    None if yard is None else round(cpu.p50 * 1e6 / yard, 6),
+                    None if yard is None else round(float(np.median(samples.cpu_ns / yard)), 6),
                     (meanings or {}).get(name, ""),
                 )
             )

@@ -1,4 +1,4 @@
-"""The committed results as tables in `benchmarks/README.md` and the project's README: generated, never typed."""
+"""The committed results as tables and pictures in `benchmarks/README.md` and the project's README: never typed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pictures import draw_comparison, draw_growth
+
 RESULTS = Path(__file__).with_name("results")
 HERE = Path(__file__).with_name("README.md")
 PROJECT = Path(__file__).resolve().parents[1] / "README.md"
+COMPARISON = PROJECT.parent / "docs" / "benchmarks.png"
+GROWTH = RESULTS / "growth.png"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 ESSENCE = (
@@ -20,6 +24,11 @@ ESSENCE = (
     ("face.frame with one face, mean", "face path, one frame of 640x480"),
     ("regressor.rbf: ours, two outputs", "RBF regressor, 2,000 support vectors x 200 inputs, both outputs"),
     ("mqtt.publish to subscriber, p50", "MQTT over loopback, publish to subscriber, median"),
+    ("sweep.encoder: main file, 1 thread", "face network, one crop"),
+    (
+        "growth.memory, clip: departure from constant",
+        "peak memory, half a minute to 8 minutes of sound: largest change",
+    ),
     ("startup.warm cache: first reading", "start of a process to its first reading, warm cache"),
     ("daemon.resident memory", "resident memory of the daemon"),
     ("daemon.processor share", "processor share of the daemon, clip decoding included"),
@@ -27,18 +36,25 @@ ESSENCE = (
 
 
 def write() -> list[Path]:
-    """Renew both tables; returns the files written."""
+    """Renew tables and pictures; returns the files written."""
     reports = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     _replace(HERE, "\n\n".join(_machine_table(report) for report in reports))
     _replace(PROJECT, _essence(reports))
-    return [HERE, PROJECT]
+    written = [HERE, PROJECT]
+    for report in reports[:1]:  # one picture shows one machine
+        if draw_comparison(dict(_figures(report)), _machine(report), COMPARISON):
+            written.append(COMPARISON)
+        curves = [curve for result in report["results"] for curve in result["curves"]]
+        if draw_growth(curves, _machine(report), GROWTH):
+            written.append(GROWTH)
+    return written
 
 
 def _machine_table(report: dict[str, Any]) -> str:
     rows = [
         f"### {_machine(report)}",
         "",
-        f"`{report['command']}`",
+        f"`{report['command']}`, {sum(result['seconds'] for result in report['results']) / 60:.1f} minutes",
         "",
         "| figure | p50 or value | p95 | p99 | in yardsticks |",
         "|---|---|---|---|---|",
@@ -48,6 +64,11 @@ def _machine_table(report: dict[str, Any]) -> str:
         spread = f"{cpu['p95']:.3f} | {cpu['p99']:.3f}" if cpu else " | "
         ratio = f"{figure['yardsticks']:.3f}" if figure["yardsticks"] else ""
         rows.append(f"| {name} | {figure['value']:.4g} {figure['unit']} | {spread} | {ratio} |")
+    rows += [
+        f"| {result['subject']}, {what} | {words} | | | |"
+        for result in report["results"]
+        for what, words in result["notes"].items()
+    ]
     missing = [
         f"| {result['subject']}: {what} | not measured: {why} | | | |"
         for result in report["results"]

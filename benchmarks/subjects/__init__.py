@@ -7,6 +7,9 @@ import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 
+WITH_ENCODER = ("face", "growth", "pipeline", "sweep")
+"""Subjects that run the face encoder in the format of the backend asked for."""
+
 
 def names() -> list[str]:
     """List the subjects by their files."""

@@ -12,6 +12,8 @@ from benchmarks.peers import measured_peers
 from edge_emotion.config import Execution
 from edge_emotion.model.backend import open_backend
 from edge_emotion.model.bundle import Bundle, open_bundle
+from edge_emotion.model.encoder import FaceNetwork
+from edge_emotion.model.trial import drawn_faces
 from edge_emotion.pipeline.picture import Pictures
 from edge_emotion.pipeline.spans import Spans
 from edge_emotion.types import U8, VideoFrame
@@ -23,16 +25,18 @@ def run(options: Options) -> Result:
     """CPU time a frame, and of the network alone."""
     result = Result("face")
     bundle = open_bundle()
-    execution = options.execution
+    execution = options.execution_of(bundle)
     one = material.frames(60)
-    network = open_backend(bundle.file("face", bundle.manifest.face.encoder), execution)
-    size = bundle.manifest.face.crop.size
-    crop = np.random.default_rng(0).standard_normal((1, 1, size, size)).astype(np.float32)
+    part, engine = bundle.manifest.face, execution.for_encoder
+    backend = open_backend(bundle.file("face", part.encoder, engine.variant), engine)
+    network = FaceNetwork(backend, part.encoder.normalisation, part.encoder.features)
+    result.notes["network"] = f"{engine} on {backend.description}"
+    crop = drawn_faces(part)[:1]
     calls: dict[str, Call | RemoteCall] = {
         YARDSTICK: yardstick,
         "frame with one face": _stream(bundle, execution, one),
         "frame with four faces": _stream(bundle, execution, [_four(frame) for frame in one]),
-        "network, one crop": lambda: network.compute({network.input_names[0]: crop}),
+        "network, one crop": lambda: network.compute(crop),
     }
     with measured_peers(options.peers, PEERS, material.fixtures(frame=one[0]), result) as peers:
         timings = interleave(calls | peers, options.rounds)

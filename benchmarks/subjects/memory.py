@@ -34,17 +34,18 @@ def run(options: Options) -> Result:
     minutes = (1, 2) if options.smoke else (1, 10)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sounds = {count: _recording(folder / f"{count}.wav", count * 60.0) for count in minutes}
+        sounds = {count: recording(folder / f"{count}.wav", count * 60.0) for count in minutes}
         for program in ("descriptors", "analyze"):
             out = "--out", str(folder / ("x.csv" if program == "descriptors" else "x.jsonl"))
-            peaks = [_peak("edge_emotion.cli", [program, str(sounds[count]), *out]) for count in minutes]
+            peaks = [peak("edge_emotion.cli", [program, str(sounds[count]), *out]) for count in minutes]
             result.add(f"{program}, {minutes[0]} min", peaks[0], "MiB")
             result.add(f"{program}, {minutes[1]} min", peaks[1], "MiB")
             result.add(f"{program}, growth", peaks[1] - peaks[0], "MiB")
     return result
 
 
-def _recording(path: Path, seconds: float) -> Path:
+def recording(path: Path, seconds: float) -> Path:
+    """Write ``seconds`` of speech-like sound."""
     samples = (material.speech(seconds) * 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, material.SAMPLE_RATE_HZ, len(samples), "NONE", ""))
@@ -52,7 +53,8 @@ def _recording(path: Path, seconds: float) -> Path:
     return path
 
 
-def _peak(module: str, arguments: Sequence[str]) -> float:
+def peak(module: str, arguments: Sequence[str]) -> float:
+    """Peak resident memory of ``module.main`` with ``arguments`` in a process of its own, MiB."""
     program = WATCHED.format(module=module, arguments=["program", *arguments])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return float(done.stderr.strip().splitlines()[-1])

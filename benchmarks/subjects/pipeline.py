@@ -21,11 +21,12 @@ from benchmarks.harness import (
     yardstick,
 )
 from benchmarks.peers import measured_peers
-from edge_emotion.model.bundle import open_bundle
+from edge_emotion.config import Execution
+from edge_emotion.model.bundle import Bundle, open_bundle
 from edge_emotion.pipeline import EmotionPipeline
 from edge_emotion.pipeline.spans import Spans
 from edge_emotion.reading_json import Origin, encode, reading_message
-from edge_emotion.types import F32, U8, AudioBlock, VideoFrame
+from edge_emotion.types import F32, U8, AudioBlock, Reading, VideoFrame
 
 RATE_HZ = 25.0
 PERIOD_NS = 40_000_000
@@ -35,14 +36,14 @@ PEERS = ("opensmile", "fer")
 
 
 def run(options: Options) -> Result:
-    """CPU time of one tick, its stages by wall time, its lateness on a schedule, and how it grows."""
+    """CPU time of one tick, its stages by wall time, its lateness on a schedule."""
     result = Result("pipeline")
     sound = material.speech(30.0)
     pictures = material.frames(60)
     spans: dict[str, list[int]] = defaultdict(list)
-    tick = ticker(
-        sound, pictures, options, Spans(lambda name, a, b: spans[name].append(b - a), time.perf_counter_ns)
-    )
+    bundle = open_bundle()
+    watch = Spans(lambda name, a, b: spans[name].append(b - a), time.perf_counter_ns)
+    tick = ticker(bundle, options.execution_of(bundle), sound, pictures, watch)
     for _ in range(WARM_UP_TICKS):
         tick()
     spans.clear()
@@ -70,20 +71,14 @@ def run(options: Options) -> Result:
 
 
 def ticker(
-    sound: F32,
-    pictures: list[U8],
-    options: Options,
-    spans: Spans | None = None,
-    rate_hz: float = RATE_HZ,
-) -> Callable[[], None]:
-    """One tick of the default bundle over ``sound`` and ``pictures``, again and again."""
-    bundle = open_bundle()
-    execution = options.execution
-    pipeline = EmotionPipeline(bundle, rate_hz=rate_hz, execution=execution, spans=spans)
+    bundle: Bundle, execution: Execution, sound: F32, pictures: list[U8], spans: Spans | None = None
+) -> Callable[[], Reading | None]:
+    """One tick of the bundle over ``sound`` and ``pictures``, again and again; it hands out the reading."""
+    pipeline = EmotionPipeline(bundle, rate_hz=RATE_HZ, execution=execution, spans=spans)
     origin = Origin("benchmark", "0", bundle.manifest.id, bundle.manifest.sha256)
     hops, steps = len(sound) // HOP, count()
 
-    def tick() -> None:
+    def tick() -> Reading | None:
         step = next(steps)
         at = step % hops * HOP
         now = (step + 1) * PERIOD_NS
@@ -92,5 +87,6 @@ def ticker(
         reading = pipeline.poll(now)
         if reading is not None:
             encode(reading_message(reading, origin))
+        return reading
 
     return tick

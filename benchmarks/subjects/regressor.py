@@ -10,6 +10,7 @@ from edge_emotion_export.conversion.svr import OPSET, to_onnx
 from edge_emotion_export.training.affect_svr import AffectSVR
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR, LinearSVR
@@ -32,7 +33,8 @@ def run(options: Options) -> Result:
     z = scaler.transform(rows.astype(np.float64))
     # epsilon 0: every row becomes a support vector.
     kernels = [SVR(gamma=1 / INPUTS, epsilon=0.0).fit(z, targets[:, k]) for k in (0, 1)]
-    linears = [LinearSVR(max_iter=20_000, random_state=0).fit(z, targets[:, k]) for k in (0, 1)]
+    linear = LinearSVR(loss="squared_epsilon_insensitive", dual=False)
+    linears = [clone(linear).fit(z, targets[:, k]) for k in (0, 1)]
     execution = options.execution
     row = np.random.default_rng(1).standard_normal((1, INPUTS)).astype(np.float32)
     calls: dict[str, Call] = {}
