@@ -96,27 +96,44 @@ def evaluate_face(
         "all", help="train, valid, test or all; corpora without partitions count whole."
     ),
     bundle: Path = typer.Option(None, help="A bundle's folder; by default the one that is installed."),
+    condition: str = typer.Option(
+        "clean", help="A condition to judge beside clean pictures, or all of them."
+    ),
+    limit: int = typer.Option(
+        None, min=1, help="Judge so many faces of each corpus, every expression in proportion."
+    ),
     include_training: bool = typer.Option(False, help="Judge also faces that the models were trained on."),
+    plot: Path = typer.Option(None, help="Folder for pictures of the figures."),
+    training: Path = typer.Option(
+        None, help="Output folder of `train face`: with --plot, its learning curves are drawn too."
+    ),
     as_json: bool = JSON,
 ) -> None:
-    """Detect, crop, encode and regress labelled faces with a bundle, as on the device."""
+    """Detect, crop, encode and regress labelled faces with a bundle, as on the device, clean and spoiled."""
     _quiet_threads()
     from edge_emotion.model.bundle import open_bundle
 
+    from ..training.face_conditions import CONDITIONS
     from ..training.face_evaluation import evaluate
+    from ..training.face_evaluation_plots import draw
 
     if split not in ("train", "valid", "test", "all"):
         raise UsageError(f"unknown split {split!r}; known: train, valid, test, all")
     with _progress() as progress:
-        report = evaluate(
+        report, judged = evaluate(
             open_bundle(bundle),
             data,
             split,
+            conditions=tuple(CONDITIONS) if condition == "all" else (condition,),
+            limit=limit,
             include_training=include_training,
             begin=progress.begin,
             step=progress.step,
         )
     _print(report, as_json)
+    if plot:
+        _make(plot)
+        draw(report, judged, plot, training)
 
 
 @cross_validate_app.command("face")
@@ -201,29 +218,6 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _show(report: dict[str, Any]) -> None:
-    from rich.table import Table
+    from .face_tables import show
 
-    table = Table("", "CCC", "Pearson r", "RMSE", "n", title="affect")
-    rows = {name: report.get(name) for name in ("arousal", "valence")}
-    for condition, scores in report.get("conditions", {}).items():
-        if condition != "clean":
-            rows |= {f"{name}, {condition}": scores[name] for name in ("arousal", "valence")}
-    for name, row in rows.items():
-        if row:
-            table.add_row(name, *(f"{row[key]:.3f}" for key in ("ccc", "pearson_r", "rmse")), str(row["n"]))
-    run.stdout.print(table)
-    for key, title in (
-        ("accuracy", "accuracy on FER+ votes"),
-        ("accuracy_direct", "accuracy without detection"),
-    ):
-        if report.get(key):
-            votes = Table("protocol", "accuracy", "n", title=title)
-            for name, count in report[key]["n"].items():
-                share = report[key][name]
-                votes.add_row(name, "-" if share is None else f"{share:.2%}", str(count))
-            run.stdout.print(votes)
-    for name, count in report.get("left_out", {}).items():
-        if count:
-            run.stdout.print(f"{name}: {count} faces left out, the models were trained on them")
-    for name, found in report.get("found", {}).items():
-        run.stdout.print(f"{name}: {found['faces']} faces found in {found['of']} pictures")
+    show(report)

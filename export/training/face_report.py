@@ -44,19 +44,32 @@ def recall(table: NDArray[np.int64]) -> dict[str, float | None]:
     return {name: float(table[k, k] / totals[k]) if totals[k] else None for k, name in enumerate(EXPRESSIONS)}
 
 
+def calibration_error(votes: F32, probabilities: F32, bins: int = 15) -> float | None:
+    """Expected calibration error of the surest class (Guo et al. 2017, eq. 3), 0 to 1, under the standard protocol.
+
+    ``None`` where the protocol keeps no face.
+    """
+    truth = label(votes, "standard")
+    counted = truth >= 0
+    if not counted.any():
+        return None
+    sure = probabilities[counted].max(1)
+    right = probabilities[counted].argmax(1) == truth[counted]
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    gaps = [abs(float(np.sum(right[place == k]) - np.sum(sure[place == k]))) for k in range(bins)]
+    return sum(gaps) / len(sure)
+
+
 def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Loss and validation accuracy over the epochs."""
-    plt = _matplotlib()
+    plt = pyplot()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     epochs = [row["epoch"] for row in history]
     left.plot(epochs, [row["loss"] for row in history], color="black")
     left.set(xlabel="epoch", ylabel="cross entropy to the votes")
-    for key, name in (
-        ("direct", "as published"),
-        ("crop", "aligned crops"),
-        ("flip", "as published, flip average"),
-    ):
-        right.plot(epochs, [100 * row[key] for row in history], label=name)
+    for key, name in (("direct", "last head"), ("early", "early head")):
+        if key in history[0]:
+            right.plot(epochs, [100 * row[key] for row in history], label=name)
     right.set(xlabel="epoch", ylabel="FER+ validation, standard protocol (%)")
     right.legend(frameon=False)
     figure.savefig(path, dpi=120)
@@ -65,7 +78,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def draw_confusion(table: ArrayLike, path: Path) -> None:
     """Confusion (`confusion`) in per cent of each true class, with counts."""
-    plt = _matplotlib()
+    plt = pyplot()
     counts = np.asarray(table)
     share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure, axes = plt.subplots(figsize=(6.4, 5.6), layout="constrained")
@@ -87,7 +100,7 @@ def draw_confusion(table: ArrayLike, path: Path) -> None:
 
 def draw_out_of_fold(found: OutOfFold, path: Path) -> None:
     """Out-of-fold prediction against rating: clean, under the other trained conditions, under those held out."""
-    plt = _matplotlib()
+    plt = pyplot()
     groups = {"clean": TRAINED[:1], "trained conditions": TRAINED[1:], "held-out conditions": HELD_OUT}
     figure, axes = plt.subplots(
         2,
@@ -121,10 +134,11 @@ def draw_out_of_fold(found: OutOfFold, path: Path) -> None:
     plt.close(figure)
 
 
-def _matplotlib() -> Any:
+def pyplot() -> Any:
+    """matplotlib.pyplot, drawing to files alone."""
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
-    return pyplot
+    return plt

@@ -69,6 +69,11 @@ class Sightings:
         """Sightings."""
         return len(self.item)
 
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether the detector saw the face; all of them, unless `look` was asked for those that it missed."""
+        return self.facts[:, FACTS.index("score")] > 0
+
     def of(self, items: NDArray[np.intp]) -> NDArray[np.intp]:
         """Rows that show one of ``items``."""
         return np.flatnonzero(np.isin(self.item, items))
