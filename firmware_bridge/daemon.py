@@ -33,6 +33,8 @@ CLOCK_S = 10.0
 OVERLOAD_S = 10.0
 KEEPER_BUDGET_S = 60.0
 BROKER_BUDGET_S = 60.0
+SETTLE_S = 10.0
+"""After the first inference; the devices have been opened by then."""
 
 
 class Daemon:
@@ -66,6 +68,7 @@ class Daemon:
         self._notifier = Notifier()
         self._failure: BaseException | None = None
         self._clock_due_s = 0.0
+        self._settle_due_s: float | None = None
         self._dropped = 0
         self._overload_until_s = 0.0
 
@@ -149,6 +152,7 @@ class Daemon:
     # Called by the parts, in their threads.
 
     def _ready(self) -> None:
+        self._settle_due_s = time.monotonic() + SETTLE_S
         self._notifier.send("READY=1", "STATUS=ready")
         self._control.announce()
 
@@ -177,6 +181,9 @@ class Daemon:
             output.poll(self.faults)
             if isinstance(output, Stdout) and output.broken and len(parts.outputs) == 1:
                 self.stop()
+        if self._settle_due_s is not None and now_s >= self._settle_due_s:
+            self._settle_due_s = None
+            machine.settle()
         self._watch_overload(parts, now_s)
         parts.reporter.status()
         parts.reporter.summary()

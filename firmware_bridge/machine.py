@@ -8,6 +8,8 @@ import gc
 import mmap
 import os
 import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -65,43 +67,60 @@ def throttled(path: Path = Path("/sys/devices/platform/soc/soc:firmware/get_thro
 
 
 def settle() -> None:
-    """Give back what only the start needed: the compiler's code, and free memory that the allocator holds on to."""
+    """Give back what only the start needed: free memory that the allocator holds on to, and code of the libraries."""
     gc.collect()
     gc.freeze()  # what lives now lives on: later collections need not look at it
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
-    release_code("libllvmlite")
+    release_code()
 
 
-def release_code(library: str, maps: Path = Path("/proc/self/smaps")) -> float:
-    """Give the resident, unmodified code pages of a library back to the kernel; returns how many MiB those were.
+def release_code(library: str = "", maps: Path = Path("/proc/self/smaps")) -> float:
+    """Give resident, unmodified pages of libraries back to the kernel; returns how many MiB those were.
 
-    For what is needed at the start only, such as the compiler: a page that is touched again is read from the file.
+    Most of their code is for the start only, the compiler's above all: a page that is touched again is mapped again
+    from the page cache. A mapping with a single page of its own, be it swapped out, is left alone.
     """
     released_kb = 0
     page_out = getattr(mmap, "MADV_DONTNEED", 4)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    for head, facts in _mappings(maps):
-        span, rights, *_, path = head
-        begin, end = (int(edge, 16) for edge in span.split("-"))
-        clean = facts.get("Private_Dirty", 1) == 0 and facts.get("Shared_Dirty", 1) == 0
-        wanted = library in Path(path).name and "w" not in rights and clean
-        if wanted and libc.madvise(begin, end - begin, page_out) == 0:
-            released_kb += facts.get("Rss", 0)
+    for mapping in _mappings(maps):
+        name = Path(mapping.path).name
+        if ".so" not in name or library not in name or "w" in mapping.rights or mapping.changed_kb:
+            continue
+        if libc.madvise(mapping.begin, mapping.end - mapping.begin, page_out) == 0:
+            released_kb += mapping.resident_kb
     return released_kb / 1024
 
 
-def _mappings(maps: Path) -> list[tuple[list[str], dict[str, int]]]:
-    found: list[tuple[list[str], dict[str, int]]] = []
-    try:
-        lines = maps.read_text().splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        words = line.split(maxsplit=5)
-        if not words[0].endswith(":"):
-            found.append(([*words, ""] if len(words) < 6 else words, {}))
-        elif words[-1] == "kB":
-            found[-1][1][words[0][:-1]] = int(words[1])
-    return found
+@dataclass(slots=True)
+class _Mapping:
+    begin: int
+    end: int
+    rights: str
+    path: str
+    resident_kb: int = 0
+    changed_kb: int = 0
+
+
+_CHANGED = ("Private_Dirty:", "Shared_Dirty:", "Anonymous:", "Swap:")
+
+
+def _mappings(maps: Path) -> Iterator[_Mapping]:
+    """The mappings of a ``smaps``, one at a time: all of it together would be some megabytes of text."""
+    found: _Mapping | None = None
+    with contextlib.suppress(OSError), maps.open() as lines:
+        for line in lines:
+            words = line.split(maxsplit=5)
+            if not words[0].endswith(":"):
+                if found is not None:
+                    yield found
+                begin, end = (int(edge, 16) for edge in words[0].split("-"))
+                found = _Mapping(begin, end, words[1], words[5].rstrip() if len(words) > 5 else "")
+            elif found is not None and words[0] == "Rss:":
+                found.resident_kb = int(words[1])
+            elif found is not None and words[0] in _CHANGED:
+                found.changed_kb += int(words[1])
+    if found is not None:
+        yield found

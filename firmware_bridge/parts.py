@@ -109,7 +109,6 @@ def assemble(
         inference.budget_s = INFERENCE_BUDGET_S
         if loaded.learner is not None and settings.calibration.enabled:
             calibration.load(loaded.learner, settings.calibration.file, faults)
-        machine.settle()
         faults.start()
         hooks.ready()
 

@@ -74,6 +74,7 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(engine.spinning)))
+        options.enable_cpu_mem_arena = False  # no faster for networks this small, and 7 MB dearer
         options.log_severity_level = 3
         names = [_ONNX_PROVIDERS[provider]] + ([] if provider == "cpu" else ["CPUExecutionProvider"])
         try:
