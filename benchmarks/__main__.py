@@ -127,7 +127,10 @@ def measure(names: list[str], options: harness.Options) -> dict[str, Any]:
     results = []
     for name in names:
         begin = time.monotonic()
-        result = subjects.load(name).run(options)
+        try:
+            result = subjects.load(name).run(options)
+        except ModuleNotFoundError as fault:
+            result = harness.Result(name, not_measured={"all of it": subjects.missing(fault)})
         if options.backend != "onnxruntime" and name not in subjects.WITH_ENCODER:
             result.not_measured[options.backend] = "only the face encoder comes in its format"
         seconds = round(time.monotonic() - begin, 1)

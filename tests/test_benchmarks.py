@@ -142,6 +142,14 @@ def test_subjects_without_an_encoder_say_that_the_backend_is_not_theirs() -> Non
     assert "litert" in report["results"][0]["not_measured"]
 
 
+def test_a_board_without_the_workstations_packages_measures_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.subjects.training", raising=False)
+    report = program.measure(["training", "smoothing"], harness.Options(rounds=1))
+    assert "torch is not installed" in report["results"][0]["not_measured"]["all of it"]
+    assert report["results"][1]["figures"]
+
+
 def test_an_absent_gpu_is_one_line_and_in_results_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     monkeypatch.setattr(sweep.material, "frames", lambda count: [np.zeros((480, 640, 3), np.uint8)] * count)

@@ -17,11 +17,25 @@ def names() -> list[str]:
 
 
 def load(name: str) -> ModuleType:
-    """Import the subject ``name``."""
+    """Import the subject ``name``.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        One of its packages is not installed, as on a board without the workstation's.
+    """
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def missing(fault: ModuleNotFoundError) -> str:
+    """What to say of a subject whose package is not there."""
+    return f"{fault.name} is not installed: pip install -e '.[device,export]'"
 
 
 def summaries() -> Iterator[tuple[str, str]]:
     """Name and first line of each subject."""
     for name in names():
-        yield name, (load(name).__doc__ or "").strip().splitlines()[0]
+        try:
+            yield name, (load(name).__doc__ or "").strip().splitlines()[0]
+        except ModuleNotFoundError as fault:
+            yield name, missing(fault)
