@@ -1,4 +1,4 @@
-"""Tiny TFLite models written straight into flatbuffers: one fully connected layer, in float or in static int8."""
+"""Tiny TFLite models written straight into flatbuffers: fully connected layers, in float or in static int8."""
 
 from __future__ import annotations
 
@@ -42,25 +42,69 @@ def dense(
         ),
     ]
     graph.inputs, graph.outputs, graph.name = [0], [1], b"main"
-    operator = tfl.OperatorT()
-    operator.inputs, operator.outputs = [0, 2, 3], [1]
-    operator.builtinOptionsType = tfl.BuiltinOptions.FullyConnectedOptions
-    operator.builtinOptions = tfl.FullyConnectedOptionsT()
-    graph.operators = [operator]
+    graph.operators = [_layer([0, 2, 3], [1])]
     model.subgraphs = [graph]
 
-    code = tfl.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = tfl.BuiltinOperator.FULLY_CONNECTED
-    code.version = 4 if quantised else 1
-    model.operatorCodes = [code]
+    model.operatorCodes = [_fully_connected(4 if quantised else 1)]
     signature = tfl.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
     signature.inputs, signature.outputs = [_named(b"inputs", 0)], [_named(b"outputs", 1)]
     model.signatureDefs = [signature]
+    return _packed(model)
 
+
+def face_encoder(seed: int = 3) -> bytes:
+    """The float twin of `bundles.encoder_graph`: features, votes before the softmax and affect before the tanh.
+
+    Each is one layer on the whole crop (1, 1, 48, 48), which the interpreter flattens.
+    """
+    random = np.random.default_rng(seed)
+    votes, affect = random.normal(0, 0.5, (16, 8)), random.normal(0, 0.2, (16, 2))
+    blocks = np.arange(48) // 12
+    pooling = np.zeros((16, 48 * 48), np.float32)
+    pooling[(blocks[:, None] * 4 + blocks).ravel(), np.arange(48 * 48)] = 1 / 144
+    layers = {"features": pooling, "votes": votes.T @ pooling, "affect": affect.T @ pooling}
+    model, graph, signature = tfl.ModelT(), tfl.SubGraphT(), tfl.SignatureDefT()
+    model.version, graph.name, graph.inputs = 3, b"main", [0]
+    model.buffers = [tfl.BufferT(), tfl.BufferT()]
+    graph.tensors = [_tensor(b"crops", [1, 1, 48, 48], tfl.TensorType.FLOAT32, 1, None)]
+    graph.operators, graph.outputs, signature.outputs = [], [], []
+    for name, weights in layers.items():
+        at, buffer = len(graph.tensors), len(model.buffers)
+        model.buffers += [tfl.BufferT(), tfl.BufferT()]
+        model.buffers[buffer].data = np.frombuffer(weights.astype(np.float32).tobytes(), np.uint8)
+        graph.tensors += [
+            _tensor(f"{name}_weights".encode(), list(weights.shape), tfl.TensorType.FLOAT32, buffer, None),
+            _tensor(name.encode(), [1, len(weights)], tfl.TensorType.FLOAT32, buffer + 1, None),
+        ]
+        graph.operators.append(_layer([0, at, -1], [at + 1]))
+        graph.outputs.append(at + 1)
+        signature.outputs.append(_named(name.encode(), at + 1))
+    signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
+    signature.inputs = [_named(b"crops", 0)]
+    model.subgraphs, model.operatorCodes, model.signatureDefs = [graph], [_fully_connected(1)], [signature]
+    return _packed(model)
+
+
+def _packed(model: tfl.ModelT) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _fully_connected(version: int) -> tfl.OperatorCodeT:
+    code = tfl.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = tfl.BuiltinOperator.FULLY_CONNECTED
+    code.version = version
+    return code
+
+
+def _layer(inputs: list[int], outputs: list[int]) -> tfl.OperatorT:
+    operator = tfl.OperatorT()
+    operator.inputs, operator.outputs = inputs, outputs
+    operator.builtinOptionsType = tfl.BuiltinOptions.FullyConnectedOptions
+    operator.builtinOptions = tfl.FullyConnectedOptionsT()
+    return operator
 
 
 def _tensor(

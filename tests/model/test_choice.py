@@ -95,6 +95,29 @@ def test_every_form_is_measured_and_compared_with_the_main_file(bundle: Bundle) 
     assert trial.decide(timings, 1000.0)[0].engine.variant in (None, "near")
 
 
+def test_tflite_forms_run_on_both_interpreters_and_agree(tmp_path: Path) -> None:
+    for package in trial.INTERPRETERS:
+        pytest.importorskip(package.replace("-", "_"))
+    pytest.importorskip("ai_edge_litert.schema_py_generated", reason="writes the models")
+    from tflite_models import face_encoder
+
+    bundle = open_bundle(tiny_bundle(tmp_path / "x", encoders={"lite.tflite": face_encoder()}))
+    asked = list(trial.engines(bundle, (1,)))
+    assert [str(engine) for engine in asked] == [
+        "main file, 1 thread",
+        "lite, 1 thread, ai-edge-litert",
+        "lite, 1 thread, tflite-runtime",
+    ]
+    timings, refused = trial.measure(bundle, asked, 0.0)
+    assert not refused
+    assert [timing.ran_on for timing in timings] == [
+        "onnxruntime/cpu",
+        "ai-edge-litert/cpu",
+        "tflite-runtime/cpu",
+    ]
+    assert all(timing.difference < 1e-4 for timing in timings)
+
+
 def test_a_variant_named_float_is_what_others_are_compared_with(tmp_path: Path) -> None:
     path = tiny_bundle(tmp_path / "x", encoders={"float.onnx": encoder_graph(gain=-1.0)})
     (main, reference), _ = trial.measure(open_bundle(path), list(trial.engines(open_bundle(path), (1,))), 0.0)
