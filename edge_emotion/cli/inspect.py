@@ -49,10 +49,19 @@ def inspect(
 
 def _acoustic(part: AcousticPart) -> None:
     _head("Sound")
-    _line("descriptors", f"{len(part.feature_names)}, mode {part.mode}, sound at {part.sample_rate_hz} Hz")
+    _line("descriptors", f"{len(part.descriptor_names)}, mode {part.mode}, sound at {part.sample_rate_hz} Hz")
     _line("window", f"arousal {part.window_s.arousal:g} s, valence {part.window_s.valence:g} s")
     voice = part.voice_activity
     _line("voice activity", f"{voice.file}, speech from {voice.settings.threshold:g} ({voice.licence})")
+    encoder = part.voice_encoder
+    if encoder is None:
+        _line("voice encoder", "none")
+    else:
+        features = len(part.feature_names) - len(part.descriptor_names)
+        _line(
+            "voice encoder",
+            f"{encoder.file}, {features} features of {encoder.window_s:g} s ({encoder.licence})",
+        )
     _line("regressor", part.regressor.file)
     _line("doubt grows with", ", ".join(term.fact for term in part.sigma.terms) or "nothing")
     _calibration(part.regressor)
@@ -88,7 +97,10 @@ def _fusion(part: FusionPart) -> None:
     _head("Fusion")
     _line("kind", f"{part.kind}, by inverse variance, error correlation {part.error_correlation:g}")
     if part.early is not None:
-        _line("early", f"{part.early.file}, {part.early.features} features, while sound and picture are both there")
+        _line(
+            "early",
+            f"{part.early.file}, {part.early.features} features, while sound and picture are both there",
+        )
     _line("confidence", f"probability of an error within {part.confidence_half_width:g}")
     added = part.added_sigma
     for name, sigma in (("sound", added.audio), ("picture", added.video)):

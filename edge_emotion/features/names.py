@@ -1,6 +1,4 @@
-"""The names of the features: the set eGeMAPSv02 in the reference's order (specification, section 8), and the voice
-encoder's.
-"""
+"""The names of the set eGeMAPSv02, in the reference's order (specification, section 8)."""
 
 from __future__ import annotations
 
@@ -56,9 +54,3 @@ FUNCTIONAL_NAMES: tuple[str, ...] = (
     "equivalentSoundLevel_dBp",
 )
 """The 88 functionals over a window or an utterance."""
-
-VOICE_ENCODER_UNITS = 256
-VOICE_ENCODER_NAMES: tuple[str, ...] = tuple(
-    f"voiceEncoder_{what}_{unit:03}" for what in ("mean", "stddev") for unit in range(VOICE_ENCODER_UNITS)
-)
-"""What the voice encoder says of a window; in a regressor's input they come after the functionals."""

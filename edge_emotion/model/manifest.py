@@ -100,18 +100,39 @@ class VoiceActivityModel(Model):
     licence: str
 
 
+VOICE_ENCODER_UNITS = 256
+VOICE_ENCODER_NAMES: tuple[str, ...] = tuple(
+    f"voiceEncoder_{what}_{unit:03}" for what in ("mean", "stddev") for unit in range(VOICE_ENCODER_UNITS)
+)
+"""What the voice encoder says of a window; in a regressor's input they come after the descriptors."""
+
+
+class VoiceEncoderModel(Model):
+    """A recurrent network over 40 mel bands at 16 kHz.
+
+    Inputs ``mel`` (1, frames, 40), ``hidden`` and ``cell`` (2, 1, 256); outputs ``frames`` (1, frames, 256),
+    ``next_hidden`` and ``next_cell``.
+    """
+
+    window_s: Seconds = 3.0
+    """Of the mean and the deviation of its frames."""
+    licence: str
+
+
 class RegressorModel(Model):
     """Input ``features`` float32 (n, d), raw: the standardiser is folded in; output ``prediction`` (n, 2)."""
 
     features: Annotated[int, Field(ge=1)]
     neutral: tuple[Finite, ...] = ()
-    """Features of a typical neutral item, where calibration moves a person's own; empty: not to be calibrated."""
+    """Features of a typical neutral item, where calibration moves a person's own; empty: not to be calibrated.
 
-    @model_validator(mode="after")
-    def _as_wide(self) -> RegressorModel:
-        if self.neutral and len(self.neutral) != self.features:
-            raise ValueError(f"{len(self.neutral)} neutral features for a regressor of {self.features}")
-        return self
+    As many as there are features; a voice encoder's are left out, for a person's own would be a voice print.
+    """
+
+    def check_neutral(self, calibrated: int) -> None:
+        """Raise ``ValueError`` where there is a neutral, and not of the first ``calibrated`` features."""
+        if self.neutral and len(self.neutral) != calibrated:
+            raise ValueError(f"{len(self.neutral)} neutral features where {calibrated} are calibrated")
 
 
 class DetectorModel(Model):
@@ -143,6 +164,8 @@ class AcousticPart(Settings):
     hop_s: Seconds
     """Between the windows that the regressor was trained on; the device computes one for each reading."""
     voice_activity: VoiceActivityModel
+    voice_encoder: VoiceEncoderModel | None = None
+    """Listens beside the descriptors; without one, they are all that the regressor gets."""
     regressor: RegressorModel
     sigma: SigmaParameters
     training: Training
@@ -153,7 +176,30 @@ class AcousticPart(Settings):
             raise ValueError(
                 f"{len(self.feature_names)} feature names for a regressor of {self.regressor.features}"
             )
+        self.regressor.check_neutral(len(self.descriptor_names))
         return self
+
+    @model_validator(mode="after")
+    def _voice_encoder_fits(self) -> AcousticPart:
+        if any(name in self.descriptor_names for name in VOICE_ENCODER_NAMES):
+            raise ValueError(
+                "features of a voice encoder stand last, all of them, and only where there is one"
+            )
+        if self.voice_encoder is None:
+            return self
+        if self.feature_names[len(self.descriptor_names) :] != VOICE_ENCODER_NAMES:
+            raise ValueError(f"with a voice encoder the last {len(VOICE_ENCODER_NAMES)} features are its own")
+        if self.sample_rate_hz != 16_000:
+            raise ValueError(f"the voice encoder takes sound at 16000 Hz, not at {self.sample_rate_hz}")
+        if self.voice_encoder.window_s > self.window_s.longest:
+            raise ValueError("the voice encoder's window is longer than the part's")
+        return self
+
+    @property
+    def descriptor_names(self) -> tuple[str, ...]:
+        """The feature names without those of the voice encoder."""
+        own = 0 if self.voice_encoder is None else len(VOICE_ENCODER_NAMES)
+        return self.feature_names[: len(self.feature_names) - own]
 
 
 class FacePart(Settings):
@@ -181,6 +227,7 @@ class FacePart(Settings):
             raise ValueError(f"{pooled} pooled features for a regressor of {self.regressor.features}")
         if self.hold_s > min(self.window_s.arousal, self.window_s.valence):
             raise ValueError("a face cannot be held for longer than its window")
+        self.regressor.check_neutral(self.regressor.features)
         return self
 
 
@@ -265,7 +312,9 @@ class Manifest(Settings):
                 raise ValueError(f"{name} is referred to and not listed in files")
         both = self.acoustic.regressor.features + self.face.regressor.features
         if self.fusion.early is not None and self.fusion.early.features != both:
-            raise ValueError(f"early fusion takes {self.fusion.early.features} features, the parts have {both}")
+            raise ValueError(
+                f"early fusion takes {self.fusion.early.features} features, the parts have {both}"
+            )
         return self
 
 

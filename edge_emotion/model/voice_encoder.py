@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_emotion.features.names import VOICE_ENCODER_NAMES, VOICE_ENCODER_UNITS
 from edge_emotion.kernels.mel40 import BANDS, mel_bands, mel_plan
 from edge_emotion.kernels.moments import moments
 from edge_emotion.model.backend import Backend
+from edge_emotion.model.manifest import VOICE_ENCODER_NAMES, VOICE_ENCODER_UNITS
 from edge_emotion.types import F32
 
 SAMPLE_RATE_HZ = 16000
@@ -22,10 +22,11 @@ HOP = 160
 STEP_FRAMES = 4
 STEP = STEP_FRAMES * HOP
 SPAN = FRAME + (STEP_FRAMES - 1) * HOP
+_OF_FRAMES = np.arange(FRAME) + HOP * np.arange(STEP_FRAMES)[:, None]
 TARGET_POWER = 10 ** (-30 / 10)
 QUIET_POWER = 10 ** (-60 / 10)
 LEVEL_STEPS = 75
-"""Memory of the running level, 3 s."""
+"""Memory of the running level, 3 s; after a pause as long it is forgotten."""
 ONSET = 10 ** (9 / 10)
 PAUSE = 10 ** (-20 / 10)
 LARGEST_CELL = 12.0
@@ -38,8 +39,9 @@ class VoiceEncoder:
     The encoder wants speech at -30 dBFS or more. An utterance's level cannot be known before its end, so that the level
     here is a running mean of the power (of all that was heard at first, then with a memory of 3 s; never below
     -60 dBFS), and quiet sound is raised by it. A step of 40 ms that is 9 dB above the level is taken for the start of
-    speech: level and network begin anew. Steps 20 dB below the level, or below -60 dBFS, are pauses, which the features
-    leave out. So an utterance after silence has the features that it has alone (our choice, see ``docs/speech.md``).
+    speech: level and network begin anew, as they do after 3 s of pause. Steps 20 dB below the level, or below -60 dBFS,
+    are pauses, which the features leave out. So an utterance after silence has the features that it has alone (our
+    choice, see ``docs/speech.md``).
 
     Parameters
     ----------
@@ -73,12 +75,13 @@ class VoiceEncoder:
         self._cell = np.zeros((2, 1, VOICE_ENCODER_UNITS), np.float32)
         self._level = 0.0
         self._level_steps = 0
+        self._pause_steps = 0
         self._count = 0
 
     def push(self, samples: F32) -> None:
         """Take samples (n,), float32 at 16 kHz; limited to full scale 1, and silence where they are not finite."""
-        finite = np.nan_to_num(np.asarray(samples, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        pending = np.concatenate([self._pending, np.clip(finite, -1.0, 1.0)])
+        finite = np.where(np.isfinite(samples), samples, np.float32(0.0))
+        pending = np.concatenate([self._pending, np.clip(finite, -1.0, 1.0)], dtype=np.float32)
         begin = 0
         while len(pending) - begin >= SPAN:
             self._step(pending[begin : begin + SPAN])
@@ -97,26 +100,27 @@ class VoiceEncoder:
 
     def _step(self, samples: F32) -> None:
         """Four frames through the network."""
-        frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
-        np.multiply(frames, self._windowing, out=self._windowed)
+        np.multiply(samples[_OF_FRAMES], self._windowing, out=self._windowed)
         spectrum = np.fft.rfft(self._windowed, axis=1)
         mel_bands(spectrum.real**2 + spectrum.imag**2, self._plan, self._mel[0])
         own = samples[:STEP].astype(np.float64)
-        power = float(np.mean(own * own))
+        power = float(np.sum(own * own)) / STEP
         self._follow(max(power, QUIET_POWER))
+        spoken = power > max(QUIET_POWER, PAUSE * self._level)
+        self._pause_steps = 0 if spoken else self._pause_steps + 1
         self._mel *= np.float32(max(1.0, TARGET_POWER / self._level))
         outputs = self._backend.compute({"mel": self._mel, "hidden": self._hidden, "cell": self._cell})
         self._hidden = outputs["next_hidden"]
         self._cell = outputs["next_cell"].clip(-LARGEST_CELL, LARGEST_CELL)
         at = self._count % len(self._said)
         self._said[at : at + STEP_FRAMES] = outputs["frames"][0]
-        self._spoken[at : at + STEP_FRAMES] = power > max(QUIET_POWER, PAUSE * self._level)
+        self._spoken[at : at + STEP_FRAMES] = spoken
         self._count += STEP_FRAMES
 
     def _follow(self, power: float) -> None:
-        """Keep the running level; a step far above it begins anew, state and level."""
-        if power > ONSET * self._level:
+        """Keep the running level; level and network begin anew with a step far above it, and after a long pause."""
+        if power > ONSET * self._level or self._pause_steps == LEVEL_STEPS:
             self._hidden[:] = self._cell[:] = 0.0
-            self._level_steps, self._level = 0, 0.0
+            self._level_steps, self._level, self._pause_steps = 0, 0.0, 0
         self._level_steps = min(self._level_steps + 1, LEVEL_STEPS)
         self._level += (power - self._level) / self._level_steps

@@ -33,14 +33,18 @@ class Baseline(Settings):
 
 
 class Shift:
-    """One modality's part: learn a person's mean features, take their difference from ``neutral`` off later ones."""
+    """One modality's part: learn a person's mean features, take their difference from ``neutral`` off later ones.
 
-    def __init__(self, modality: Modality, neutral: tuple[float, ...], width: int) -> None:
+    Features beyond ``neutral``, those of a voice encoder, are neither learnt nor moved: a person's mean of them is a
+    voice print, and a baseline may be stored.
+    """
+
+    def __init__(self, modality: Modality, neutral: tuple[float, ...]) -> None:
         self.possible = bool(neutral)
         """Whether the bundle says where its neutral lies."""
         self._modality = modality
         self._neutral = np.array(neutral, np.float64)
-        self._sum: NDArray[np.float64] = np.zeros((len(DIMENSIONS), width))
+        self._sum: NDArray[np.float64] = np.zeros((len(DIMENSIONS), len(neutral)))
         self._count = 0
         self._learning = False
         self._shift: F32 | None = None
@@ -70,10 +74,15 @@ class Shift:
 
     def compute(self, rows: F32) -> F32:
         """The features ``float32 (2, width)`` as the regressor shall see them; learns from them while it does."""
+        width = len(self._neutral)
         if self._learning:
-            self._sum += rows
+            self._sum += rows[:, :width]
             self._count += 1
-        return rows if self._shift is None else rows - self._shift
+        if self._shift is None:
+            return rows
+        moved = rows.copy()
+        moved[:, :width] -= self._shift
+        return moved
 
 
 class Calibration:

@@ -97,7 +97,7 @@ class Pictures:
         )
         self._regressor = AffectRegressor(open_backend(bundle.file("face", part.regressor), execution))
         self._sigma = SigmaModel(part.sigma)
-        self.shift = Shift("video", part.regressor.neutral, part.regressor.features)
+        self.shift = Shift("video", part.regressor.neutral)
         """Of the calibrated person, who is the primary face."""
         width = part.encoder.features
         self._mean, self._deviation = np.zeros(width + len(FACTS)), np.zeros(width + len(FACTS))

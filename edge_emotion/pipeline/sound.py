@@ -16,6 +16,7 @@ from edge_emotion.model.backend import open_backend
 from edge_emotion.model.bundle import Bundle
 from edge_emotion.model.regressor import AffectRegressor
 from edge_emotion.model.voice_activity import SileroVoiceActivity
+from edge_emotion.model.voice_encoder import VoiceEncoder
 from edge_emotion.pipeline.calibration import Shift
 from edge_emotion.pipeline.evidence import Evidence, estimate
 from edge_emotion.pipeline.spans import Spans
@@ -48,6 +49,14 @@ class Sound:
         self._descriptors = DescriptorWindow(
             self._rate_hz, (part.window_s.arousal, part.window_s.valence), _NEVER_S, mode=part.mode
         )
+        self._voice_encoder = (
+            VoiceEncoder(
+                open_backend(bundle.file("acoustic", part.voice_encoder), execution),
+                window_s=part.voice_encoder.window_s,
+            )
+            if part.voice_encoder is not None
+            else None
+        )
         voice_activity = part.voice_activity
         self._quality = SignalQuality(
             SileroVoiceActivity(
@@ -62,7 +71,7 @@ class Sound:
         )
         self._regressor = AffectRegressor(open_backend(bundle.file("acoustic", part.regressor), execution))
         self._sigma = SigmaModel(part.sigma)
-        self.shift = Shift("audio", part.regressor.neutral, part.regressor.features)
+        self.shift = Shift("audio", part.regressor.neutral)
         self.reset()
 
     def reset(self) -> None:
@@ -72,6 +81,8 @@ class Sound:
 
     def _restart(self) -> None:
         self._descriptors.reset()
+        if self._voice_encoder is not None:
+            self._voice_encoder.reset()
         self._quality.reset()
         self._heard = 0
 
@@ -112,6 +123,9 @@ class Sound:
         clean, _ = silence_faults(samples)
         with self._spans("descriptors"):
             self._descriptors.push(clean)
+        if self._voice_encoder is not None:
+            with self._spans("voice encoder"):
+                self._voice_encoder.push(clean)
         with self._spans("voice activity"):
             self._quality.push(samples)
         self._heard += len(samples)
@@ -132,12 +146,23 @@ class Sound:
             window = self._descriptors.compute()
         if window is None:
             return silent
+        features = self._features(window.values)
         with self._spans("regress"):
-            rows = self.shift.compute(window.values)
+            rows = self.shift.compute(features)
             predictions = self._regressor.compute(rows)
         sigma = widen(self._sigma.compute(facts), self._added_sigma, facts["fill"], self._short_fill_exponent)
         waited_ns = round(window.waited_s * 1e9)
         return Evidence(estimate(predictions, sigma), facts, flags, self._end_ns, waited_ns, rows)
+
+    def _features(self, descriptors: F32) -> F32:
+        """Rows of the regressor's input, in the order of the part's ``feature_names``."""
+        if self._voice_encoder is None:
+            return descriptors
+        with self._spans("voice encoder"):
+            said = self._voice_encoder.compute()
+        if said is None:
+            said = np.zeros(self._voice_encoder.feature_count, np.float32)
+        return np.hstack([descriptors, np.broadcast_to(said, (len(descriptors), len(said)))])
 
     def _flags(self, facts: dict[str, Any]) -> tuple[QualityFlag, ...]:
         flags: list[QualityFlag] = []
