@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from edge_emotion_export.conversion import voice_encoder
 from edge_emotion_export.conversion.bundle import write_part
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edge_emotion.features.names import FUNCTIONAL_NAMES
-from edge_emotion.model.manifest import AcousticPart, FacePart, FusionPart
+from edge_emotion.model.manifest import VOICE_ENCODER_NAMES, AcousticPart, FacePart, FusionPart
 
 OPSET = 17
 ENCODER_FEATURES = 16
@@ -34,16 +35,18 @@ def tiny_bundle(
     face: dict[str, Any] | None = None,
     fusion: dict[str, Any] | None = None,
     encoders: dict[str, bytes] | None = None,
+    listens: bool = False,
 ) -> Path:
-    """Write a bundle to ``folder``; the keyword tables replace keys of the parts.
+    """Write a bundle to ``folder``; the keyword tables replace keys of the parts; ``listens`` adds a voice encoder.
 
     ``encoders`` are further forms of the face encoder by their file names; what comes before the dot is the variant.
     """
-    write_part(
-        folder,
-        AcousticPart.model_validate(acoustic_part() | (acoustic or {})),
-        {"vad.onnx": voice_activity_graph(), "regressor.onnx": regressor_graph(88, seed=1)},
-    )
+    heard = AcousticPart.model_validate(acoustic_part(listens=listens) | (acoustic or {}))
+    sound = {"vad.onnx": voice_activity_graph()}
+    sound["regressor.onnx"] = regressor_graph(heard.regressor.features, seed=1)
+    if listens:
+        sound["voice.onnx"] = voice_encoder_graph()
+    write_part(folder, heard, sound)
     forms = encoders or {}
     seen = face_part() | (face or {})
     seen["encoder"] = seen["encoder"] | {"variants": {name.partition(".")[0]: name for name in forms}}
@@ -63,15 +66,17 @@ def tiny_bundle(
     return folder
 
 
-def acoustic_part() -> dict[str, Any]:
+def acoustic_part(*, listens: bool = False) -> dict[str, Any]:
     """Fragment of the acoustic part."""
+    names = [*FUNCTIONAL_NAMES, *(VOICE_ENCODER_NAMES if listens else ())]
     falling = {"arousal": [0.5, 0.0], "valence": [0.5, 0.0], "missing": {"arousal": 0.3, "valence": 0.3}}
     return {
-        "feature_names": list(FUNCTIONAL_NAMES),
+        "feature_names": names,
         "window_s": {"arousal": 3.0, "valence": 3.0},
         "hop_s": 0.5,
         "voice_activity": {"file": "vad.onnx", "licence": "CC0"},
-        "regressor": {"file": "regressor.onnx", "features": 88},
+        "voice_encoder": {"file": "voice.onnx", "licence": "CC0"} if listens else None,
+        "regressor": {"file": "regressor.onnx", "features": len(names)},
         "sigma": SIGMA
         | {
             "terms": [
@@ -111,6 +116,26 @@ def regressor_graph(width: int, seed: int) -> bytes:
     ]
     constants = {"W": random.normal(0, 1 / np.sqrt(width), (width, 2)), "b": random.normal(0, 0.1, 2)}
     return _graph(nodes, {"features": ["n", width]}, {"prediction": ["n", 2]}, constants)
+
+
+def voice_encoder_weights(seed: int = 0) -> dict[str, Any]:
+    """Random weights of the voice encoder, by PyTorch's names."""
+    random = np.random.default_rng(seed)
+    shapes = {"weight_ih": 256, "weight_hh": 256, "bias_ih": None, "bias_hh": None}
+    return {
+        f"lstm.{name}_l{layer}": (
+            random.normal(0, 1 / 16, (1024, 40 if (layer, name) == (0, "weight_ih") else width))
+            if width
+            else random.normal(0, 1 / 16, 1024)
+        ).astype(np.float32)
+        for layer in (0, 1)
+        for name, width in shapes.items()
+    }
+
+
+def voice_encoder_graph() -> bytes:
+    """As a bundle carries it, with random weights."""
+    return voice_encoder.shrink(voice_encoder.encoder_graph(voice_encoder_weights())).SerializeToString()
 
 
 def encoder_graph(seed: int = 3, *, gain: float = 1.0, detours: int = 0) -> bytes:

@@ -45,8 +45,8 @@ class EmotionPipeline:
     execution
         Where the models run.
     spans
-        Tells where the time goes: detect, faces (with detection, tracking and crops), cnn, descriptors, voice activity,
-        functionals, regress, fuse, smooth.
+        Tells where the time goes: detect, faces (with detection, tracking and crops), cnn, descriptors, voice encoder,
+        voice activity, functionals, regress, fuse, smooth.
     expects_baseline
         Flag readings ``uncalibrated`` while no personal baseline is in use.
 

@@ -49,6 +49,7 @@ class Sound:
         self._descriptors = DescriptorWindow(
             self._rate_hz, (part.window_s.arousal, part.window_s.valence), _NEVER_S, mode=part.mode
         )
+        self._described = len(part.descriptor_names)
         self._voice_encoder = (
             VoiceEncoder(
                 open_backend(bundle.file("acoustic", part.voice_encoder), execution),
@@ -162,7 +163,8 @@ class Sound:
             said = self._voice_encoder.compute()
         if said is None:
             said = np.zeros(self._voice_encoder.feature_count, np.float32)
-        return np.hstack([descriptors, np.broadcast_to(said, (len(descriptors), len(said)))])
+        described = descriptors[:, : self._described]
+        return np.hstack([described, np.broadcast_to(said, (len(described), len(said)))])
 
     def _flags(self, facts: dict[str, Any]) -> tuple[QualityFlag, ...]:
         flags: list[QualityFlag] = []

@@ -16,12 +16,13 @@ from edge_emotion.model.encoder import FaceNetwork
 from edge_emotion.model.manifest import Model, PartName, RegressorModel
 from edge_emotion.model.regressor import AffectRegressor
 from edge_emotion.model.voice_activity import SileroVoiceActivity
+from edge_emotion.model.voice_encoder import SPAN, VoiceEncoder
 
 _CPU = Execution(provider="cpu")
 
 
 def exercise(bundle: Bundle) -> None:
-    """Feed each model, in every variant, with zeros.
+    """Feed each model, in every variant, with a constant.
 
     Raises
     ------
@@ -38,6 +39,13 @@ def exercise(bundle: Bundle) -> None:
         )
         _expect(activity.push(np.zeros(2 * voice.step_samples, np.float32)), (2,))
 
+    def describe_voice(backend: Any) -> None:
+        listener = VoiceEncoder(backend)
+        listener.push(np.full(SPAN, 0.1, np.float32))  # zeros would be a pause, and left out
+        features = listener.compute()
+        assert features is not None
+        _expect(features, (VoiceEncoder.feature_count,))
+
     def encode(backend: Any) -> None:
         network = FaceNetwork(backend, encoder.normalisation, encoder.features)
         found = network.encode(np.zeros((2, size, size), np.uint8))
@@ -48,6 +56,8 @@ def exercise(bundle: Bundle) -> None:
         YuNet(backend, detector.settings).compute(np.zeros((120, 160, 3), np.uint8))
 
     _each(bundle, "acoustic", voice, hear)
+    if acoustic.voice_encoder is not None:
+        _each(bundle, "acoustic", acoustic.voice_encoder, describe_voice)
     _each(bundle, "acoustic", acoustic.regressor, _regression(acoustic.regressor))
     _each(bundle, "face", detector, detect)
     _each(bundle, "face", encoder, encode)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bundles import acoustic_part, tiny_bundle
 from edge_emotion_export.conversion.bundle import assemble, describe_data, replace_part, write_part
+from pydantic import ValidationError
 
 from edge_emotion.errors import BundleError
+from edge_emotion.features.names import FUNCTIONAL_NAMES
 from edge_emotion.model.bundle import open_bundle
-from edge_emotion.model.manifest import AcousticPart, canonical_digest
+from edge_emotion.model.manifest import VOICE_ENCODER_NAMES, AcousticPart, canonical_digest
 
 
 @pytest.fixture
@@ -108,6 +111,31 @@ def test_a_file_without_hash_is_refused(bundle: Path) -> None:
 def test_widths_must_agree(bundle: Path) -> None:
     edit(bundle, lambda data: data["face"].update(pooling="mean_deviation"))
     refused(bundle, "face", "32 pooled features for a regressor of 16")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"feature_names": list(FUNCTIONAL_NAMES)}, "88 feature names for a regressor of 600"),
+        ({"voice_encoder": None}, "stand last, all of them, and only where there is one"),
+        ({"sample_rate_hz": 8000}, "takes sound at 16000 Hz, not at 8000"),
+        ({"window_s": {"arousal": 2.0, "valence": 2.5}}, "longer than the part's"),
+        ({"feature_names": [*VOICE_ENCODER_NAMES, *FUNCTIONAL_NAMES]}, "stand last"),
+        (
+            {"feature_names": [*FUNCTIONAL_NAMES, *VOICE_ENCODER_NAMES[::-1]]},
+            "the last 512 features are its own",
+        ),
+        (
+            {"regressor": {"file": "regressor.onnx", "features": 600, "neutral": [0.0] * 600}},
+            "600 neutral features where 88 are calibrated",
+        ),
+    ],
+)
+def test_a_voice_encoder_must_fit(change: dict[str, Any], message: str) -> None:
+    part = acoustic_part(listens=True)
+    assert AcousticPart.model_validate(part).descriptor_names == FUNCTIONAL_NAMES
+    with pytest.raises(ValidationError, match=message):
+        AcousticPart.model_validate(part | change)
 
 
 def test_replacing_one_part_leaves_the_others(bundle: Path, tmp_path: Path) -> None:

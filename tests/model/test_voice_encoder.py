@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from bundles import voice_encoder_weights
 from edge_emotion_export.conversion.voice_encoder import describe, encoder_graph, shrink
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,23 +30,9 @@ def naive_mel_bands(power: np.ndarray, fft_size: int, rate: int) -> np.ndarray:
     return out
 
 
-def make_weights(seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    weights = {}
-    for layer, inputs in enumerate((40, 256)):
-        for name, shape in {
-            "weight_ih": (1024, inputs),
-            "weight_hh": (1024, 256),
-            "bias_ih": (1024,),
-            "bias_hh": (1024,),
-        }.items():
-            weights[f"lstm.{name}_l{layer}"] = (rng.normal(size=shape) / 16).astype(np.float32)
-    return weights
-
-
 @pytest.fixture(scope="module")
 def network():
-    return open_backend(encoder_graph(make_weights()).SerializeToString())
+    return open_backend(encoder_graph(voice_encoder_weights()).SerializeToString())
 
 
 def make_sound(seconds: float = 1.0, seed: int = 0) -> np.ndarray:
@@ -71,7 +58,7 @@ def test_a_tone_lies_in_the_band_around_it():
 
 def test_graph_is_the_lstm():
     torch = pytest.importorskip("torch")
-    weights = make_weights(3)
+    weights = voice_encoder_weights(3)
     lstm = torch.nn.LSTM(40, 256, 2, batch_first=True)
     lstm.load_state_dict({name[5:]: torch.tensor(value) for name, value in weights.items()})
     mel = np.abs(np.random.default_rng(1).normal(size=(1, 20, 40))).astype(np.float32)
@@ -87,7 +74,7 @@ def test_graph_is_the_lstm():
 
 
 def test_stored_short_it_is_close_and_a_quarter():
-    model = encoder_graph(make_weights())
+    model = encoder_graph(voice_encoder_weights())
     small = shrink(model)
     assert small.ByteSize() < 0.28 * model.ByteSize()
     sound = make_sound(2.0)
@@ -98,7 +85,7 @@ def test_stored_short_it_is_close_and_a_quarter():
 
 
 def test_what_is_stored_short_is_computed_in_float():
-    ops = {node.op_type for node in shrink(encoder_graph(make_weights())).graph.node}
+    ops = {node.op_type for node in shrink(encoder_graph(voice_encoder_weights())).graph.node}
     assert ops == {"Cast", "Mul", "Transpose", "Split", "LSTM", "Squeeze", "Concat"}
 
 
@@ -124,7 +111,7 @@ def test_window_forgets_and_silence_is_no_fault(network):
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(0, 16000), max_size=8))
 def test_any_split_gives_the_same_bits(cuts):
-    backend = open_backend(encoder_graph(make_weights()).SerializeToString())
+    backend = open_backend(encoder_graph(voice_encoder_weights()).SerializeToString())
     sound = make_sound()
     whole = VoiceEncoder(backend)
     whole.push(sound)
