@@ -8,6 +8,7 @@ silent. At the end of the clip the same again, until standard input is closed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.server
 import subprocess
 import sys
@@ -22,6 +23,8 @@ import numpy as np
 
 IDLE_PICTURES = 12
 BLOCK_S = 0.02
+PIPE_BYTES = 4096
+"""0.13 s of sound can wait in it, not the usual 2 s."""
 _HEAD = "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"
 
 
@@ -79,7 +82,8 @@ class Player:
         due_s = time.monotonic()
         while due_s < self.start_s + delay_s - period_s / 2:
             yield next(idle)
-            due_s += period_s
+            # a little slow, so that nothing is left waiting in a pipe when the clip begins
+            due_s = max(due_s, time.monotonic()) + 1.25 * period_s
             _sleep_until(min(due_s, self.start_s + delay_s))
         for index, item in enumerate(chain(items, idle)):
             _sleep_until(self.start_s + delay_s + index * period_s)
@@ -94,9 +98,11 @@ class Player:
             f"--rate={self.rate_hz}",
             "--channels=1",
             "--latency-msec=20",
+            "--process-time-msec=5",
         ]
         with subprocess.Popen(words, stdin=subprocess.PIPE) as sink:
             assert sink.stdin is not None
+            fcntl.fcntl(sink.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             for block in self.paced_sound():
                 sink.stdin.write(block)
                 sink.stdin.flush()

@@ -67,7 +67,7 @@ def _pictures() -> Iterator[U8]:
     yield from chain(
         _to_and_fro(neutral, SMILE_S),
         _to_and_fro(smile, 10),
-        _to_and_fro(neutral, 20),
+        _to_and_fro(neutral, 20.1),  # faces change between two readings, not at one
         _decode("expression_ramp.mp4")[: 14 * FPS],
         _decode("jwpIntro.mp4"),
     )

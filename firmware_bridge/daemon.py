@@ -137,6 +137,7 @@ class Daemon:
         closing = threading.Event()
 
         def keep() -> None:
+            machine.name_thread()
             while not closing.wait(POLL_S):
                 history.poll(time.monotonic_ns())
                 stage.mark()

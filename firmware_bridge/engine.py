@@ -17,6 +17,7 @@ import numpy as np
 from edge_emotion.config import Execution
 from edge_emotion.errors import BundleError, EdgeEmotionError
 from edge_emotion.types import AudioBlock, Reading, VideoFrame
+from firmware_bridge import machine
 from firmware_bridge.calibration import Learner
 from firmware_bridge.faults import Faults
 from firmware_bridge.inbox import Inbox
@@ -207,6 +208,7 @@ class Engine:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        machine.name_thread()
         loaded = self._load()
         if not self._closing.is_set():
             self._on_ready(loaded)

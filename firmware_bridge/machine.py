@@ -8,6 +8,7 @@ import gc
 import mmap
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,13 @@ def throttled(path: Path = Path("/sys/devices/platform/soc/soc:firmware/get_thro
         return bool(int(path.read_text().strip(), 16) & 0xF)
     except (OSError, ValueError):
         return None
+
+
+def name_thread() -> None:
+    """Show the name of this thread to `top -H` and the like."""
+    with contextlib.suppress(OSError):
+        task = Path(f"/proc/self/task/{threading.get_native_id()}/comm")
+        task.write_text(threading.current_thread().name[:15])
 
 
 def settle() -> None:

@@ -25,7 +25,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_emotion.errors import ConfigError
-from firmware_bridge import payload
+from firmware_bridge import machine, payload
 from firmware_bridge.backoff import Backoff
 from firmware_bridge.history import Batch, History
 from firmware_bridge.mqtt_client import client_id, explain, new_client
@@ -180,6 +180,7 @@ class Connection:
     # The thread of the connection.
 
     def _run(self) -> None:
+        machine.name_thread()
         backoff = Backoff(*self._settings.backoff_s)
         while not self._closing.is_set():
             began = time.monotonic()

@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
+from firmware_bridge import machine
 from firmware_bridge.backoff import Backoff
 from firmware_bridge.faults import Faults
 from firmware_bridge.progress import Stage
@@ -61,6 +62,7 @@ class Worker(ABC):
         """Code and detail of the fault that ended a session."""
 
     def _run(self) -> None:
+        machine.name_thread()
         while not self._closing.is_set():
             try:
                 self._session()

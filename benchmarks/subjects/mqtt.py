@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks import broker
 from benchmarks.harness import YARDSTICK, Options, Result, interleave, yardstick
 from firmware_bridge.history import History
 from firmware_bridge.mqtt import Connection
@@ -29,11 +27,10 @@ PERIOD_S = 0.02
 def run(options: Options) -> Result:
     """CPU time of one `publish`, and wall time from it to a subscriber in the same process."""
     result = Result("mqtt")
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
+    if broker.PROGRAM is None:
         result.not_measured["mosquitto"] = "it is not installed (apt-get install mosquitto)"
         return result
-    with _broker(program) as port, _connection(port) as connection, _subscriber(port) as heard:
+    with broker.broker() as (port, _), _connection(port) as connection, _subscriber(port) as heard:
         body = json.dumps(BODY).encode()
         timings = interleave(
             {YARDSTICK: yardstick, "publish": lambda: connection.publish("x", body)}, options.rounds
@@ -57,25 +54,6 @@ def run(options: Options) -> Result:
 
 
 @contextmanager
-def _broker(program: str) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "mosquitto.conf"
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-        process = subprocess.Popen(
-            [program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            _wait(lambda: _listens(port))
-            yield port
-        finally:
-            process.terminate()
-            process.wait()
-
-
-@contextmanager
 def _connection(port: int) -> Iterator[Connection]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "spool.sqlite"
@@ -83,7 +61,7 @@ def _connection(port: int) -> Iterator[Connection]:
         connection = Connection(Mqtt(host="127.0.0.1", port=port), "benchmark", "benchmark/box", history)
         with closing(history), closing(connection):
             connection.start()
-            _wait(lambda: connection.connected)
+            broker.wait(lambda: connection.connected)
             yield connection
 
 
@@ -97,27 +75,9 @@ def _subscriber(port: int) -> Iterator[list[tuple[bytes, int]]]:
     client.connect("127.0.0.1", port)
     client.loop_start()
     client.subscribe("benchmark/box/timed")
-    _wait(lambda: bool(ready))
+    broker.wait(lambda: bool(ready))
     try:
         yield heard
     finally:
         client.disconnect()
         client.loop_stop()
-
-
-def _listens(port: int) -> bool:
-    with socket.create_connection(("127.0.0.1", port), 1):
-        return True
-
-
-def _wait(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
-    end = time.monotonic() + timeout_s
-    while True:
-        try:
-            if condition():
-                return
-        except OSError:
-            pass
-        if time.monotonic() > end:
-            raise TimeoutError("the broker did not answer")
-        time.sleep(0.02)
