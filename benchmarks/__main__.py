@@ -83,7 +83,7 @@ def compare(
     apart: list[str] = []
     judged = 0
     print(f"{'figure':44} {a.stem[:16]:>16} {b.stem[:16]:>16}  {'b / a':>6}")
-    for name in [name for name in left if name in right]:
+    for name in [name for name in left if name in right and not name.endswith(f".{harness.YARDSTICK}")]:
         one, two = left[name], right[name]
         by = "yardsticks" if one["yardsticks"] and two["yardsticks"] else "value"
         ratio = two[by] / one[by] if one[by] else float("nan")
