@@ -1,14 +1,25 @@
 """The voice encoder: bands against a naive twin, the graph against PyTorch, state against any split."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from bundles import voice_encoder_weights
-from edge_emotion_export.conversion.voice_encoder import describe, encoder_graph, shrink
+from edge_emotion_export.conversion import voice_encoder as conversion
+from edge_emotion_export.conversion.voice_encoder import (
+    describe,
+    encoder_graph,
+    hold_parity,
+    shrink,
+    voice_encoder_graph,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import voice
 
+from edge_emotion.errors import EdgeEmotionError
 from edge_emotion.kernels.mel40 import BANDS, mel_bands, mel_plan
-from edge_emotion.model.backend import open_backend
+from edge_emotion.model.backend import Backend, open_backend
 from edge_emotion.model.voice_encoder import VoiceEncoder
 
 
@@ -122,3 +133,77 @@ def test_any_split_gives_the_same_bits(cuts):
     split.reset()
     split.push(sound)
     np.testing.assert_array_equal(split.compute(), whole.compute())
+
+
+def make_weather(seconds: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """A device's day in pieces of one second: silence, faint and loud noise, clipping, a hum, broken samples."""
+    rng = np.random.default_rng(seed)
+    hum = np.sin(2 * np.pi * 50 * np.arange(16000) / 16000)
+    for second in range(seconds):
+        kind = second // max(1, seconds // 24) % 6
+        noise = rng.normal(size=16000)
+        level = (0.0, 10 ** (-50 / 20), 10 ** (-30 / 20), 100.0, 0.0, 1.0)[kind]
+        piece = np.clip(level * noise, -1.0, 1.0) + (kind == 4) * 0.3 * hum
+        if kind == 5:
+            piece[rng.integers(0, 16000, 300)] = rng.choice([np.nan, np.inf, -np.inf, 1e30], 300)
+        yield piece.astype(np.float32)
+
+
+def hold_over_a_day(network: Backend, seconds: int) -> None:
+    tired, fresh = VoiceEncoder(network), VoiceEncoder(network)
+    for piece in make_weather(seconds):
+        tired.push(piece)
+        assert np.isfinite(tired.compute()).all()
+    # The level's memory of full scale fades within 30 s; what it leaves out as a pause is then the same.
+    for piece in np.split(voice(40.0), 40):
+        tired.push(piece)
+        fresh.push(piece)
+    np.testing.assert_allclose(tired.compute(), fresh.compute(), atol=1e-3)
+
+
+def test_neither_noise_nor_clipping_nor_broken_samples_stay(network):
+    hold_over_a_day(network, 120)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+def test_a_whole_day_does_not_stay():
+    """The published weights, at full speed; 8 to 15 minutes."""
+    hold_over_a_day(open_backend(voice_encoder_graph()), 24 * 3600)
+
+
+@pytest.mark.parametrize("level_db", [None, -50, -35])
+def test_speech_after_quiet_is_as_speech_alone(network, level_db):
+    """Its onset lets level and network begin anew: once the window holds nothing older, no bit is different."""
+    rng = np.random.default_rng(0)
+    before = np.zeros(160_000) if level_db is None else 10 ** (level_db / 20) * rng.normal(size=160_000)
+    late, alone = VoiceEncoder(network), VoiceEncoder(network)
+    late.push(before.astype(np.float32))
+    for encoder in (late, alone):
+        encoder.push(voice(4.0))
+    np.testing.assert_array_equal(late.compute(), alone.compute())
+    assert np.ptp(alone.compute()) > 0.05
+
+
+def test_pauses_are_left_out(network):
+    encoder = VoiceEncoder(network)
+    encoder.push(make_sound(2.0))
+    before = encoder.compute()
+    encoder.push(np.zeros(8000, np.float32))
+    after = encoder.compute()
+    # only the step in which sound and silence meet
+    np.testing.assert_allclose(after, before, atol=0.01)
+    encoder.push(np.zeros(48_000, np.float32))
+    assert not encoder.compute().any()
+
+
+def test_a_graph_that_hears_something_else_is_refused(monkeypatch):
+    published = encoder_graph(voice_encoder_weights())
+    monkeypatch.setattr(conversion, "_published", lambda: published)
+    # at many speeds, so that they differ as voices do
+    times = [np.arange(24_000) * speed for speed in (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 1.8)]
+    sounds = [np.interp(time, np.arange(48_000), voice(3.0)).astype(np.float32) for time in times]
+    hold_parity(shrink(published).SerializeToString(), sounds)
+    other = encoder_graph(voice_encoder_weights(1)).SerializeToString()
+    with pytest.raises(EdgeEmotionError, match=r"not the published one: correlation .* distance"):
+        hold_parity(other, sounds)
