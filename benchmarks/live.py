@@ -19,6 +19,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks import broker
+from benchmarks.priority import preferred
 from benchmarks.sound_server import SoundServer
 
 SETTINGS = """
@@ -41,14 +42,6 @@ def missing() -> list[str]:
     return SoundServer.missing() + ([] if broker.PROGRAM else ["mosquitto"])
 
 
-def prefer(pid: int) -> bool:
-    """Put a process's session before the machine's other work, where that is allowed; returns whether it was."""
-    with suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text("-15")
-        return True
-    return False
-
-
 @dataclass(slots=True)
 class Usage:
     """Processor seconds by thread name, resident MiB, and when."""
@@ -66,6 +59,8 @@ class Live:
     ready_s: float
     """Wall time from the start of the process to READY."""
     ready_cpu_s: float
+    preferred: bool
+    """Whether other work on the machine had to wait."""
     player: subprocess.Popen[str]
     readings: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     """Arrival on the monotonic clock in nanoseconds, and the message."""
@@ -114,11 +109,10 @@ def running(clip: Path, *, rate_hz: float, fps: float) -> Iterator[Live]:
             command = [sys.executable, "-m", "firmware_bridge.cli", "run", "--config", str(settings)]
             begin = time.monotonic()
             daemon = _spawn(ending, command, environment)
-            for pid in (daemon.pid, broker_pid, player.pid, os.getpid()):
-                prefer(pid)
+            before_others = ending.enter_context(preferred(daemon.pid, broker_pid, player.pid, sound.pid))
             while b"READY=1" not in notified.recv(4096):
                 pass
-            live = Live(daemon.pid, time.monotonic() - begin, 0.0, player, readings)
+            live = Live(daemon.pid, time.monotonic() - begin, 0.0, before_others, player, readings)
         live.ready_cpu_s = sum(live.usage().cpu_s.values())
         yield live
 

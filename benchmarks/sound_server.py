@@ -37,7 +37,7 @@ class SoundServer:
                 "-L", f"module-native-protocol-unix socket={self.folder}/pulse.sock auth-anonymous=1",
                 "-L", "module-null-sink sink_name=mic",
             ],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         end = time.monotonic() + 30
         while self.control("info").returncode:
@@ -45,6 +45,12 @@ class SoundServer:
                 raise TimeoutError("pulseaudio does not answer")
             time.sleep(0.05)
         return self
+
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        assert self.process is not None
+        return self.process.pid
 
     def control(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         """Call ``pactl``."""
