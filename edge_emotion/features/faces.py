@@ -2,8 +2,9 @@
 
 A face that is being followed is looked for only in a small window round its last place, upright and at a scale at
 which the detector is both quick and exact. The whole picture is searched every `SEARCH_S`, and at once when a
-followed face is not found in its window, so that fast motion costs time rather than the face. Latency: none, a
-frame's faces are returned with the frame.
+followed face is not found in its window, so that fast motion costs time rather than the face. The primary face and
+those in motion are looked at in every picture; the others take turns, so that a crowd costs little more than a couple.
+Latency: none, a frame's faces are returned with the frame.
 """
 
 from __future__ import annotations
@@ -52,12 +53,13 @@ class FaceFrame:
 
     time_ns: int
     faces: tuple[TrackedFace, ...]
-    """The primary face first if it is in sight, then the others by the time they have been known."""
+    """The faces that were looked at and found: the primary one first if it is in sight, then the others by the time
+    they have been known. With three or more people, those who rest take turns."""
     primary_id: str | None
     """The face that the readings are about; it may be out of sight for a moment."""
     flags: tuple[QualityFlag, ...]
-    """Of ``no_face``, ``multi_face``, ``low_light``, ``blur``, ``off_axis``: the last three speak of the primary
-    face; ``low_light`` speaks of the picture where there is no face."""
+    """Of ``no_face``, ``multi_face``, ``low_light``, ``blur``, ``off_axis``: ``multi_face`` counts those whose turn
+    it was not too; the last three speak of the primary face, ``low_light`` of the picture where there is no face."""
 
     @property
     def primary(self) -> TrackedFace | None:
@@ -134,37 +136,62 @@ class FaceStream:
         """As just constructed."""
         self._tracks.reset()
         self._windows: dict[str, _Window] = {}
+        self._facts: dict[str, FaceFacts] = {}
+        self._primary_id: str | None = None
         self._searched_ns: int | None = None
 
     def update(self, frame: VideoFrame) -> FaceFrame:
         """Faces of the next picture; size and colour may differ from the last one's, and gaps in time are allowed."""
         image, time_ns = frame.image, frame.time_ns
-        strangers = self._tracks.assign(self._find(image, time_ns), time_ns)
+        waiting = self._waiting(time_ns)
+        found, waiting = self._find(image, time_ns, waiting)
+        strangers = self._tracks.assign(found, time_ns, waiting)
         for face in strangers[: max(0, self._max_faces - len(self._tracks.visible))]:
             self._welcome(face, image, time_ns)
         visible = self._tracks.visible
         self._windows = {track.id: self._window(track) for track in visible}
         height, width = image.shape[:2]
-        primary_id = self._tracks.choose_primary(width, height, time_ns)
-        faces = tuple(
-            self._describe(track, image) for track in sorted(visible, key=lambda t: t.id != primary_id)
-        )
-        return FaceFrame(time_ns, faces, primary_id, self._flags(faces, image))
+        self._primary_id = self._tracks.choose_primary(width, height, time_ns)
+        visible.sort(key=lambda track: track.id != self._primary_id)
+        faces = tuple(self._describe(track, image) for track in visible if track.seen_ns == time_ns)
+        seen = {face.id: face.facts for face in faces}
+        self._facts = {track.id: seen.get(track.id) or self._facts[track.id] for track in visible}
+        return FaceFrame(time_ns, faces, self._primary_id, self._flags(image))
 
-    def _find(self, image: U8, time_ns: int) -> list[FaceBox]:
-        """Faces in the windows and, if a search is due or a followed face is missing, in the whole picture."""
-        windows = list(self._windows.values())
+    def _waiting(self, time_ns: int) -> set[str]:
+        """Those who rest and are not the primary face, but for the one that has waited longest."""
+        resting = [
+            track
+            for track in self._tracks.visible
+            if track.id != self._primary_id and track.travelled(time_ns) < _DRIFT * WINDOW_FACES
+        ]
+        resting.sort(key=lambda track: track.seen_ns)
+        return {track.id for track in resting[1:]}
+
+    def _find(self, image: U8, time_ns: int, waiting: set[str]) -> tuple[list[FaceBox], set[str]]:
+        """Faces in the windows of those who do not wait; if a search is due or one of them is missing, in every window
+        and in the whole picture. Who still waits comes with them.
+        """
+        windows = [window for face_id, window in self._windows.items() if face_id not in waiting]
         followed = [face for window in windows for face in _look(self._detector, image, window)]
-        # A neighbour is best seen in its own window.
-        followed.sort(key=lambda face: min(window.distance(face) for window in windows))
-        found = list(distinct(followed))
-        missing = len(found) < len(windows)
         pause_s = SEARCH_S if windows else IDLE_SEARCH_S
         waited_ns = None if self._searched_ns is None else time_ns - self._searched_ns
-        if missing or waited_ns is None or not 0 <= waited_ns < pause_s * 1e9:
-            self._searched_ns = time_ns
-            found = list(distinct([*found, *self._detector.compute(image)]))
-        return found
+        due = waited_ns is None or not 0 <= waited_ns < pause_s * 1e9
+        if not due:
+            found = self._distinct(followed, windows)
+            if len(found) >= len(windows):
+                return found, waiting
+        self._searched_ns = time_ns
+        rest = [window for face_id, window in self._windows.items() if face_id in waiting]
+        followed += [face for window in rest for face in _look(self._detector, image, window)]
+        found = self._distinct(followed, [*windows, *rest])
+        return list(distinct([*found, *self._detector.compute(image)])), set()
+
+    @staticmethod
+    def _distinct(faces: list[FaceBox], windows: list[_Window]) -> list[FaceBox]:
+        """Each face once, as it is seen in its own window: a neighbour's shows it worse."""
+        faces.sort(key=lambda face: min(window.distance(face) for window in windows))
+        return list(distinct(faces))
 
     def _welcome(self, face: FaceBox, image: U8, time_ns: int) -> None:
         """Begin to follow a face if it is found again (`look_again`)."""
@@ -181,9 +208,13 @@ class FaceStream:
         crop = align(image, track.face.landmarks, self._geometry)
         return TrackedFace(track.id, track.face, crop, quality.measure(track.face, crop))
 
-    def _flags(self, faces: tuple[TrackedFace, ...], image: U8) -> tuple[QualityFlag, ...]:
-        found = quality.flags([face.facts for face in faces], self._limits)
-        dark = not faces and image.size > 0 and float(image[::16, ::16, ...].mean()) < self._limits.low_light
+    def _flags(self, image: U8) -> tuple[QualityFlag, ...]:
+        found = quality.flags(list(self._facts.values()), self._limits)
+        dark = (
+            not self._facts
+            and image.size > 0
+            and float(image[::16, ::16, ...].mean()) < self._limits.low_light
+        )
         return (*found, "low_light") if dark else found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_emotion.types import FaceBox
@@ -39,6 +39,10 @@ class Track:
         off_x = centre(face)[0] - x - self.speed[0] * elapsed
         off_y = centre(face)[1] - y - self.speed[1] * elapsed
         return math.hypot(off_x, off_y) / was + abs(math.log(now / was))
+
+    def travelled(self, time_ns: int) -> float:
+        """How far the face may have gone since it was seen, in face sizes, at the speed that it had."""
+        return math.hypot(*self.speed) * (time_ns - self.seen_ns) / 1e9 / size(self.face)
 
     def see(self, face: FaceBox, time_ns: int) -> None:
         """Take ``face`` for this track's."""
@@ -77,13 +81,14 @@ class Tracks:
 
     @property
     def visible(self) -> list[Track]:
-        """Tracks that were seen in the newest picture, oldest first."""
+        """Tracks that were seen when they were last looked for, oldest first."""
         return [track for track in self._tracks if track.visible]
 
-    def assign(self, faces: Sequence[FaceBox], time_ns: int) -> list[FaceBox]:
+    def assign(self, faces: Sequence[FaceBox], time_ns: int, waiting: Collection[str] = ()) -> list[FaceBox]:
         """Give each face to the track that it fits best; return those that fit none.
 
-        Tracks without a face turn invisible; after ``hold_s`` they are forgotten.
+        Tracks without a face turn invisible, but for those that were not looked for (``waiting``: their ids); after
+        ``hold_s`` they are forgotten.
         """
         self._tracks = [track for track in self._tracks if 0 <= time_ns - track.seen_ns <= self._hold_ns]
         pairs = sorted(
@@ -99,7 +104,8 @@ class Tracks:
                 free_tracks.remove(t)
                 free_faces.remove(f)
         for t in free_tracks:
-            self._tracks[t].visible = False
+            track = self._tracks[t]
+            track.visible = track.visible and track.id in waiting
         return [faces[f] for f in sorted(free_faces)]
 
     def begin(self, face: FaceBox, time_ns: int) -> Track:

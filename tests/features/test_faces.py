@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from portraits import crowd, frames, moved, packaged, portrait, yunet
 
 from edge_emotion.features.crop import CANONICAL, crop_to_image
-from edge_emotion.features.faces import FaceStream
+from edge_emotion.features.faces import WINDOW_PX, FaceStream
 from edge_emotion.types import VideoFrame
 
 FRAME_NS = 40_000_000
@@ -110,14 +110,19 @@ def test_the_face_in_front_keeps_its_id_when_two_cross(front, behind, speed):
 
 
 def test_five_people_are_told_apart():
-    seen = follow(stream(max_faces=8), [crowd()] * 6)
-    assert [len(seen_.faces) for seen_ in seen[1:]] == [4] * 5  # the detector's own limit
+    seen = follow(stream(max_faces=8), [crowd()] * 12)
+    assert {face.id for seen_ in seen for face in seen_.faces} == {
+        "a0",
+        "a1",
+        "a2",
+        "a3",
+    }  # the detector's limit
     many = FaceStream(yunet(max_faces=9), max_faces=9)
-    seen = follow(many, [crowd()] * 6)[-1]
-    assert len(seen.faces) == 5
-    assert len({face.id for face in seen.faces}) == 5
-    assert seen.flags[0] == "multi_face"
-    assert seen.faces[0].id == seen.primary_id
+    seen = follow(many, [crowd()] * 12)
+    assert len(seen[0].faces) == 5
+    assert {face.id for seen_ in seen for face in seen_.faces} == {"a0", "a1", "a2", "a3", "a4"}
+    assert all(seen_.flags[0] == "multi_face" for seen_ in seen)
+    assert all(seen_.faces[0].id == seen_.primary_id for seen_ in seen)
     assert len(follow(FaceStream(yunet(), max_faces=2), [crowd()] * 2)[-1].faces) == 2
 
 
@@ -203,6 +208,64 @@ def test_a_gap_in_time_is_no_trouble():
     assert [face.id for face in later[-1].faces] == ["a1"]
     back = follow(faces, [portrait(0)] * 2)
     assert [face.id for face in back[-1].faces] == ["a2"]
+
+
+class Counting:
+    """A detector that counts the pixels that it is shown."""
+
+    def __init__(self):
+        self.detector, self.looks, self.searches = yunet(max_faces=9), 0, 0
+
+    def compute(self, image):
+        window = image.shape[:2] == (WINDOW_PX, WINDOW_PX)
+        self.looks, self.searches = self.looks + window, self.searches + (not window)
+        return self.detector.compute(image)
+
+
+def test_a_crowd_at_rest_takes_turns():
+    detector = Counting()
+    faces = FaceStream(detector, max_faces=9)
+    follow(faces, [crowd()])
+    detector.looks = detector.searches = 0
+    seen = follow(faces, [crowd()] * 50, start=1)
+    ids = [[face.id for face in seen_.faces] for seen_ in seen]
+    # The primary face in each picture, one other in turn, and everyone at each search.
+    assert {len(known) for known in ids} == {2, 5}
+    assert detector.searches == 5
+    assert detector.looks == 5 * 5 + 45 * 2
+    for face_id in ("a0", "a1", "a2", "a3", "a4"):
+        shown = [i for i, known in enumerate(ids) if face_id in known]
+        assert max(np.diff(shown)) <= 4
+
+
+def test_who_moves_in_a_crowd_is_looked_at_more_often():
+    faces, people = stream(), [head(index, 130) for index in range(4)]
+    at_rest = [(people[0], 320, 200), (people[1], 90, 90), (people[2], 550, 90)]
+    path = [80 + 16 * i for i in range(30)]
+    seen = [follow(faces, [canvas(*at_rest, (people[3], x, 400))], start=i)[0] for i, x in enumerate(path)]
+    first = {face.id: face.box.y for face in seen[0].faces}
+    mover = max(first, key=first.__getitem__)
+    assert seen[0].primary_id != mover
+    looked = {id_: [i for i, s in enumerate(seen) if id_ in [face.id for face in s.faces]] for id_ in first}
+    assert max(np.diff(looked[mover][2:])) <= 2
+    assert all(len(looked[mover]) >= len(looked[id_]) for id_ in first if id_ != seen[0].primary_id)
+    found = [face.box.x for seen_ in seen for face in seen_.faces if face.id == mover]
+    assert np.subtract(found, found[0]) == pytest.approx([path[i] - path[0] for i in looked[mover]], abs=12)
+
+
+def test_one_of_a_crowd_who_leaves_is_missed_at_once_or_when_it_is_her_turn():
+    faces, people = stream(), [head(index, 130) for index in range(3)]
+    places = [(320, 240), (90, 90), (550, 390)]
+    with_all = canvas(*((person, *place) for person, place in zip(people, places, strict=True)))
+    without = canvas(*((people[k], *places[k]) for k in (0, 1)))
+    follow(faces, [with_all] * 12)
+    seen = follow(faces, [without] * 40, start=12)
+    left = [face.id for seen_ in seen[3:] for face in seen_.faces]
+    assert len(set(left)) == 2
+    assert seen[-1].flags[0] == "multi_face"
+    alone = follow(faces, [canvas((people[0], 320, 240))] * 20, start=52)[-1]
+    assert "multi_face" not in alone.flags
+    assert [face.id for face in alone.faces] == [alone.primary_id]
 
 
 @pytest.mark.slow

@@ -59,6 +59,17 @@ def test_who_comes_back_elsewhere_or_of_another_size_is_someone_new():
         assert list(follow(tracks, [[other]], start=8)[0]) == ["a1"]
 
 
+def test_who_waits_for_a_turn_stays_in_sight():
+    tracks = Tracks(1.0)
+    one, two = tracks.begin(face(100), 0), tracks.begin(face(400), 0)
+    assert tracks.assign([face(101)], 100_000_000, {two.id}) == []
+    assert [track.id for track in tracks.visible] == [one.id, two.id]
+    tracks.assign([face(101)], 200_000_000)
+    assert [track.id for track in tracks.visible] == [one.id]
+    tracks.assign([face(101)], 300_000_000, {two.id})  # waiting does not bring back who was missed
+    assert [track.id for track in tracks.visible] == [one.id]
+
+
 def test_a_clock_that_goes_back_makes_everyone_new():
     tracks = Tracks(1.0)
     follow(tracks, [[face(200)]], start=100)
