@@ -8,7 +8,7 @@ bent flat pictures: they show what the models do not depend on, they do not repl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -57,6 +57,10 @@ class Condition:
     unit: str
     held_out: bool = False
     blunders: bool = False
+
+    def at(self, severity: float) -> Condition:
+        """The same condition with this severity and no other."""
+        return replace(self, low=severity, high=severity)
 
     def show(self, picture: U8, landmarks: F32, rng: Generator) -> Shown:
         """The spoiled picture, ``uint8`` grey ``(h, w)`` or BGR ``(h, w, 3)`` as given, and its true landmarks."""
