@@ -400,6 +400,15 @@ def test_inspect_is_a_model_card(tiny_bundle_path: Path, capfd: pytest.CaptureFi
     assert json.loads(capfd.readouterr().out) == manifest
 
 
+def test_inspect_tells_of_a_voice_encoder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for listens, expected in ((False, "none"), (True, "voice.onnx, 512 features of 3 s (CC0)")):
+        bundle = tiny_bundle(tmp_path / expected[:5], listens=listens)
+        assert run.run(app, "edge-emotion", ["inspect", str(bundle)]) == 0
+        card = capfd.readouterr().out
+        assert f"voice encoder     {expected}" in card
+        assert "descriptors       88, mode compat" in card
+
+
 def test_profile_names_the_stages(
     analyze: Callable[..., int], scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
