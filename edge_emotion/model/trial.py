@@ -27,7 +27,7 @@ I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 
 REFERENCE = "float"
-"""The variant that others must agree with; where a bundle has none of this name, its main file."""
+"""In the name of the variant that others must agree with; where a bundle has none such, its main file."""
 TOLERANCE = 0.1
 """Largest difference in arousal or valence from the reference that still counts as the same model (our choice)."""
 WORTH = 1.05
@@ -211,7 +211,9 @@ def _time(bundle: Bundle, engine: EncoderEngine, faces: U8) -> list[tuple[int, i
 
 
 def _reference(bundle: Bundle) -> str | None:
-    return REFERENCE if REFERENCE in bundle.manifest.face.encoder.variants else None
+    variants = bundle.manifest.face.encoder.variants
+    named = [variant for variant in variants if REFERENCE in variant]
+    return min(named, key=lambda variant: variants[variant].endswith(".tflite"), default=None)
 
 
 def _installed(interpreter: Interpreter) -> bool:

@@ -119,8 +119,8 @@ def test_tflite_forms_run_on_both_interpreters_and_agree(tmp_path: Path) -> None
 
 
 def test_a_variant_named_float_is_what_others_are_compared_with(tmp_path: Path) -> None:
-    path = tiny_bundle(tmp_path / "x", encoders={"float.onnx": encoder_graph(gain=-1.0)})
-    (main, reference), _ = trial.measure(open_bundle(path), list(trial.engines(open_bundle(path), (1,))), 0.0)
+    bundle = open_bundle(tiny_bundle(tmp_path / "x", encoders={"onnx-float.onnx": encoder_graph(gain=-1.0)}))
+    (main, reference), _ = trial.measure(bundle, list(trial.engines(bundle, (1,))), 0.0)
     assert reference.difference == 0.0
     assert not main.agrees
 
