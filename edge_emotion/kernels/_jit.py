@@ -40,7 +40,13 @@ Flags = Annotated[NDArray[np.bool_], types.Array(types.boolean, 1, "C")]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SCALARS: dict[Any, types.Type] = {int: types.int64, float: types.float64, bool: types.boolean}
-_FLAGS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_FLAGS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+try:
+    _compiler = importlib.import_module("edge_emotion.kernels._compiler")
+    _KERNEL, _PART = ({"pipeline_class": c} for c in (_compiler.KernelCompiler, _compiler.PartCompiler))
+except (ImportError, AttributeError):  # another Numba
+    _KERNEL, _PART = {}, {}
+_PART["no_cpython_wrapper"] = True
 _kernels: list[tuple[Any, Callable[..., Any]]] = []
 _cache_fault_told = False
 
@@ -49,8 +55,14 @@ def part(function: F) -> F:
     """Mark a piece of a kernel: compiled into the kernels of its own file that call it, never called from Python."""
     if numba.config.DISABLE_JIT:
         return function
-    dispatcher = _njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    return typing.cast(F, dispatcher)
+    return typing.cast(F, _njit(function, **_PART))
+
+
+def inlined(function: F) -> F:
+    """Mark a `part` that is copied to where it is called, so that the constants it is called with are known in it."""
+    if numba.config.DISABLE_JIT:
+        return function
+    return typing.cast(F, _njit(function, forceinline=True, **_PART))
 
 
 def kernel(function: F) -> F:
@@ -66,7 +78,8 @@ def compile_all() -> dict[str, bool]:
     """Compile or load every kernel of the package; tells for each whether it had to be compiled."""
     package = importlib.import_module(__package__)
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{__package__}.{module.name}")
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{__package__}.{module.name}")
     compiled = {}
     for dispatcher, function in _kernels:
         before = compilations()
@@ -103,7 +116,7 @@ def _numba_type(hint: Any) -> types.Type:
     raise TypeError(f"a kernel cannot take {hint!r}")
 
 
-def _njit(function: Callable[..., Any], **options: bool) -> Any:
+def _njit(function: Callable[..., Any], **options: Any) -> Any:
     """Numba's dispatcher; a constant that one kernel hands to another is a plain number, not a type of its own."""
     dispatcher = numba.njit(**_FLAGS, **options)(function)
     template = dispatcher.get_call_template
@@ -113,12 +126,12 @@ def _njit(function: Callable[..., Any], **options: bool) -> Any:
 
 def _cached(function: Callable[..., Any]) -> Any:
     if numba.config.BOUNDSCHECK:
-        return _njit(function)
+        return _njit(function, **_KERNEL)
     try:
-        dispatcher = _njit(function, cache=True)
+        dispatcher = _njit(function, cache=True, **_KERNEL)
     except RuntimeError as fault:  # Numba found no folder that it may write to
         _tell_cache_fault(fault)
-        return _njit(function)
+        return _njit(function, **_KERNEL)
     cache = dispatcher._cache
     cache.save_overload = _forgiving(cache.save_overload)
     cache.load_overload = _forgiving(_short_cut(cache))

@@ -251,25 +251,7 @@ def _find_roots(polynomial: Vector64, roots: Matrix64, factors: Matrix64) -> Non
     for _ in range(100):
         worst = 0.0
         for i in range(ORDER):
-            z = complex(roots[i, 0], roots[i, 1])
-            value = complex(1.0, 0.0)
-            slope = complex(0.0, 0.0)
-            for c in range(1, ORDER + 1):
-                slope = slope * z + value
-                value = value * z + polynomial[c]
-            if value == 0.0:
-                continue
-            push = slope / value
-            for j in range(ORDER):
-                other = complex(roots[j, 0], roots[j, 1])
-                if j != i and other != z:
-                    push -= 1.0 / (z - other)
-            if push == 0.0:
-                continue
-            step = 1.0 / push
-            z -= step
-            roots[i, 0], roots[i, 1] = z.real, z.imag
-            worst = max(worst, abs(step.real) + abs(step.imag))
+            worst = max(worst, _approach(polynomial, roots, i))
         if worst < 1e-12:
             break
     found = 0
@@ -281,6 +263,32 @@ def _find_roots(polynomial: Vector64, roots: Matrix64, factors: Matrix64) -> Non
             found += 1
     for f in range(found, PAIRS):
         factors[f, 0] = factors[f, 1] = 0.0  # real roots: no resonance
+
+
+@part
+def _approach(polynomial: Vector64, roots: Matrix64, i: int) -> float:
+    """One step of a root towards a zero of the polynomial and away from the other roots; returns its size."""
+    x, y = roots[i, 0], roots[i, 1]
+    value_re, value_im, slope_re, slope_im = 1.0, 0.0, 0.0, 0.0
+    for k in range(1, ORDER + 1):
+        slope_re, slope_im = slope_re * x - slope_im * y + value_re, slope_re * y + slope_im * x + value_im
+        value_re, value_im = value_re * x - value_im * y + polynomial[k], value_re * y + value_im * x
+    size = value_re * value_re + value_im * value_im
+    if size == 0.0:
+        return 0.0
+    push_re = (slope_re * value_re + slope_im * value_im) / size
+    push_im = (slope_im * value_re - slope_re * value_im) / size
+    for j in range(ORDER):
+        away_re, away_im = x - roots[j, 0], y - roots[j, 1]
+        distance = away_re * away_re + away_im * away_im
+        if distance > 0.0:
+            push_re -= away_re / distance
+            push_im += away_im / distance
+    size = push_re * push_re + push_im * push_im
+    if size == 0.0:
+        return 0.0
+    roots[i, 0], roots[i, 1] = x - push_re / size, y + push_im / size
+    return (abs(push_re) + abs(push_im)) / size
 
 
 @part

@@ -12,13 +12,12 @@ Sections 1 and 4 of the descriptor specification.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.kernels._jit import Indices, Matrix32, Vector32, kernel, part
+from edge_emotion.kernels._jit import Indices, Matrix32, Vector32, inlined, kernel, part
 
 LANES = 8
 _ROW = 2 * LANES
@@ -172,36 +171,30 @@ def _mean_square(values: Vector32) -> float:
     return ((a + b) + (c + d)) / len(values)
 
 
-def _stage(length: int) -> Callable[[Vector32, Matrix32, int], None]:
+@inlined
+def _stage(block: Vector32, twiddle: Matrix32, rows: int, length: int) -> None:
     """One radix-4 stage over rows that are ``length`` apart."""
-    r1, r2, r3, r4 = (q * length * _ROW for q in (1, 2, 3, 4))
-    i1, i2, i3 = r1 + LANES, r2 + LANES, r3 + LANES
-
-    @part
-    def stage(block: Vector32, twiddle: Matrix32, rows: int) -> None:
-        for b in range(rows // (4 * length)):
-            w1re, w1im, w2re = twiddle[b, 0], twiddle[b, 1], twiddle[b, 2]
-            w2im, w3re, w3im = twiddle[b, 3], twiddle[b, 4], twiddle[b, 5]
-            quad = block[b * r4 : (b + 1) * r4]
-            for row in range(length):
-                for lane in range(LANES):
-                    i = row * _ROW + lane
-                    a_re, a_im = quad[i] + quad[i + r1], quad[i + LANES] + quad[i + i1]
-                    b_re, b_im = quad[i] - quad[i + r1], quad[i + LANES] - quad[i + i1]
-                    c_re, c_im = quad[i + r2] + quad[i + r3], quad[i + i2] + quad[i + i3]
-                    d_re, d_im = quad[i + r2] - quad[i + r3], quad[i + i2] - quad[i + i3]
-                    quad[i], quad[i + LANES] = a_re + c_re, a_im + c_im
-                    x, y = a_re - c_re, a_im - c_im
-                    quad[i + r2], quad[i + i2] = w2re * x - w2im * y, w2re * y + w2im * x
-                    x, y = b_re - d_im, b_im + d_re
-                    quad[i + r1], quad[i + i1] = w1re * x - w1im * y, w1re * y + w1im * x
-                    x, y = b_re + d_im, b_im - d_re
-                    quad[i + r3], quad[i + i3] = w3re * x - w3im * y, w3re * y + w3im * x
-
-    return stage
-
-
-_stage_1, _stage_4, _stage_16, _stage_64, _stage_256, _stage_1024 = (_stage(4**i) for i in range(6))
+    r1 = length * _ROW
+    r2, r3 = 2 * r1, 3 * r1
+    for b in range(rows // (4 * length)):
+        w1re, w1im, w2re = twiddle[b, 0], twiddle[b, 1], twiddle[b, 2]
+        w2im, w3re, w3im = twiddle[b, 3], twiddle[b, 4], twiddle[b, 5]
+        quad = block[4 * b * r1 :]
+        for row in range(length):
+            for lane in range(LANES):
+                i = row * _ROW + lane
+                j = i + LANES
+                a_re, a_im = quad[i] + quad[i + r1], quad[j] + quad[j + r1]
+                b_re, b_im = quad[i] - quad[i + r1], quad[j] - quad[j + r1]
+                c_re, c_im = quad[i + r2] + quad[i + r3], quad[j + r2] + quad[j + r3]
+                d_re, d_im = quad[i + r2] - quad[i + r3], quad[j + r2] - quad[j + r3]
+                quad[i], quad[j] = a_re + c_re, a_im + c_im
+                x, y = a_re - c_re, a_im - c_im
+                quad[i + r2], quad[j + r2] = w2re * x - w2im * y, w2re * y + w2im * x
+                x, y = b_re - d_im, b_im + d_re
+                quad[i + r1], quad[j + r1] = w1re * x - w1im * y, w1re * y + w1im * x
+                x, y = b_re + d_im, b_im - d_re
+                quad[i + r3], quad[j + r3] = w3re * x - w3im * y, w3re * y + w3im * x
 
 
 @part
@@ -213,17 +206,17 @@ def _transform(padded: Matrix32, plan: TransformPlan, block: Vector32) -> None:
         row = block[c * _ROW : (c + 1) * _ROW]
         for lane in range(LANES):
             row[lane], row[LANES + lane] = padded[lane, pair], padded[lane, pair + 1]
-    _stage_1(block, plan.twiddle, rows)
+    _stage(block, plan.twiddle, rows, 1)
     if rows >= 16:
-        _stage_4(block, plan.twiddle, rows)
+        _stage(block, plan.twiddle, rows, 4)
     if rows >= 64:
-        _stage_16(block, plan.twiddle, rows)
+        _stage(block, plan.twiddle, rows, 16)
     if rows >= 256:
-        _stage_64(block, plan.twiddle, rows)
+        _stage(block, plan.twiddle, rows, 64)
     if rows >= 1024:
-        _stage_256(block, plan.twiddle, rows)
+        _stage(block, plan.twiddle, rows, 256)
     if rows >= 4096:
-        _stage_1024(block, plan.twiddle, rows)
+        _stage(block, plan.twiddle, rows, 1024)
     if not plan.whole:
         half = rows // 2 * _ROW
         low, high = block[:half], block[half : 2 * half]

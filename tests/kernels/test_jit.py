@@ -104,6 +104,10 @@ stream.finish()
 print(stream.short.tobytes().hex(), stream.long.tobytes().hex())
 print(compilations(), "numba.np.linalg" in sys.modules)
 """
+NUMBAS_OWN_WAY = """
+import sys
+sys.modules["edge_emotion.kernels._compiler"] = None
+"""
 CHANGED_NUMBA = """
 from numba.core.caching import Cache
 del Cache._guard_against_spurious_io_errors
@@ -134,6 +138,13 @@ def test_code_is_loaded_without_the_compiler_and_with_the_same_results(tmp_path)
     loaded, counts = use(START + RESULT, tmp_path)
     assert loaded == compiled
     assert counts == "0 False"
+
+
+@pytest.mark.slow
+def test_the_short_way_of_compiling_changes_no_bit(tmp_path):
+    shortly, _ = use(START + RESULT, tmp_path / "ours")
+    wholly, _ = use(NUMBAS_OWN_WAY + START + RESULT, tmp_path / "numbas")
+    assert shortly == wholly
 
 
 @pytest.mark.slow
