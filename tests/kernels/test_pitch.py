@@ -56,6 +56,19 @@ def test_candidates_are_those_of_the_plain_form():
         assert voicing[t, :count] == pytest.approx([v for _, v in expected], abs=1e-4)
 
 
+def test_the_sum_is_rounded_in_the_references_order():
+    """Which decides whether the two highest points of a peak are equal, and so whether there is a candidate."""
+    plan = pitch.pitch_plan(SIZE, RATE)
+    scratch = pitch.pitch_scratch(plan)
+    hertz, voicing = np.zeros((2, 1, pitch.CANDIDATES), np.float32)
+    pitch.candidates(complex_tone(180, noise=0.2)[None], plan, scratch, hertz, voicing)
+    expected, gain = scratch.log_spectrum.copy(), np.float32(1.0)
+    for shift in plan.shift[1:]:
+        gain *= np.float32(0.85)
+        expected[: len(expected) - shift] += gain * scratch.log_spectrum[shift:]
+    assert np.array_equal(scratch.summed, expected / np.float32(15.0))
+
+
 @pytest.mark.parametrize("f0", [80.0, 110.0, 220.0, 440.0])
 def test_the_first_candidate_of_a_harmonic_complex_is_its_fundamental(f0):
     hertz, voicing = candidates(complex_tone(f0, 15, 1024, 16000.0)[None], 1024, 16000.0)
