@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_emotion.features.lld import LowLevelStream, Mode
+from edge_emotion.features.lld import LowLevelStream, Mode, usable_rate
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
 from edge_emotion.features.rows import Rows
 from edge_emotion.features.signal import mono
@@ -58,7 +58,7 @@ class LldTable:
 
 
 def compute_descriptors(
-    samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat", *, channel: int | None = None
+    samples: NDArray[Any], sample_rate_hz: float, mode: Mode = "compat", *, channel: int | None = None
 ) -> LldTable:
     """The 25 descriptors, one row each 10 ms.
 
@@ -68,7 +68,7 @@ def compute_descriptors(
         ``int16``, ``float32`` or ``float64``, shape (n,) or (n, channels), full scale [-1, 1]; channels are averaged,
         values that are not finite are taken as 0.
     sample_rate_hz
-        8000 to 96000.
+        A whole number from 8000 to 96000.
     mode
         ``compat`` matches the reference program, ``corrected`` the paper.
     channel
@@ -91,7 +91,7 @@ def compute_descriptors(
 
 
 def compute_functionals(
-    samples: NDArray[Any], sample_rate_hz: int, mode: Mode = "compat", *, channel: int | None = None
+    samples: NDArray[Any], sample_rate_hz: float, mode: Mode = "compat", *, channel: int | None = None
 ) -> F32 | None:
     """The 88 functionals of a whole recording, in the order of ``FUNCTIONAL_NAMES``.
 
@@ -115,7 +115,7 @@ class Recording:
     Parameters and errors are those of `LowLevelStream`.
     """
 
-    def __init__(self, sample_rate_hz: int, mode: Mode = "compat") -> None:
+    def __init__(self, sample_rate_hz: float, mode: Mode = "compat") -> None:
         self._stream = LowLevelStream(sample_rate_hz, mode=mode)
         self._loudness, self._f0 = Rows(), Rows()
         self.reset()
@@ -193,7 +193,7 @@ class TableRecording:
     Parameters and errors are those of `LowLevelStream`.
     """
 
-    def __init__(self, sample_rate_hz: int, mode: Mode = "compat") -> None:
+    def __init__(self, sample_rate_hz: float, mode: Mode = "compat") -> None:
         self._stream = LowLevelStream(sample_rate_hz, mode=mode)
         self._rows = Rows(len(LLD_NAMES))
         self._heard = 0
@@ -234,8 +234,9 @@ class TableRecording:
             rows.lld_rows(stream.short, stream.long, begin - first, released - first, out)
 
 
-def _blocks(samples: NDArray[Any], sample_rate_hz: int, channel: int | None) -> Iterator[F32]:
+def _blocks(samples: NDArray[Any], sample_rate_hz: float, channel: int | None) -> Iterator[F32]:
     """Any usual layout of sound as mono blocks of some seconds."""
     samples = np.atleast_1d(samples)
-    for start in range(0, max(len(samples), 1), _BLOCK_S * sample_rate_hz):
-        yield mono(samples[start : start + _BLOCK_S * sample_rate_hz], channel=channel)
+    length = _BLOCK_S * usable_rate(sample_rate_hz)
+    for start in range(0, max(len(samples), 1), length):
+        yield mono(samples[start : start + length], channel=channel)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import lru_cache
+from numbers import Real
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -59,6 +61,17 @@ _QUIET_RMS = 0.001
 _LOWEST_NOTE_HZ = 27.5
 
 
+def usable_rate(sample_rate_hz: object) -> int:
+    """The rate as an ``int``; raises `UsageError` for what is no whole number from 8000 to 96000."""
+    rate = float(sample_rate_hz) if isinstance(sample_rate_hz, Real) else 0.0
+    if LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ and rate.is_integer():
+        return int(rate)
+    raise UsageError(
+        f"{sample_rate_hz} Hz is no usable sample rate: resample to a whole number "
+        f"from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz"
+    )
+
+
 def samples_in(milliseconds: int, sample_rate_hz: int) -> int:
     """A length in samples, rounded half up (section 1)."""
     return (2 * milliseconds * sample_rate_hz + 1000) // 2000
@@ -75,6 +88,30 @@ class _Framing:
         self.bins = self.fft_size // 2 + 1
 
 
+class _Tables(NamedTuple):
+    """What rests on rate and mode alone and is never written to."""
+
+    near: _Framing
+    far: _Framing
+    spectrum: spectrum.SpectrumPlan
+    formants: formants.FormantPlan
+    pitch: pitch.PitchPlan
+
+
+@lru_cache(maxsize=4)
+def _tables(sample_rate_hz: int, corrected: bool) -> _Tables:
+    """Kept for the next stream: they take as long to make as seconds of sound to describe."""
+    near = _Framing(20, np.hamming(samples_in(20, sample_rate_hz)).astype(np.float32))
+    far = _Framing(60, _gauss(samples_in(60, sample_rate_hz)))
+    return _Tables(
+        near,
+        far,
+        spectrum.spectrum_plan(near.fft_size, near.rate_hz),
+        formants.formant_plan(near.fft_size, near.rate_hz, corrected),
+        pitch.pitch_plan(far.fft_size, far.rate_hz),
+    )
+
+
 class LowLevelStream:
     """Descriptors of mono sound, row by row, as soon as they are certain.
 
@@ -86,7 +123,7 @@ class LowLevelStream:
     Parameters
     ----------
     sample_rate_hz
-        8000 to 96000.
+        A whole number from 8000 to 96000.
     mode
         ``"compat"`` matches the reference set with its quirks. ``"corrected"`` computes what the paper describes: the
         predictor itself and all bins up to 5.5 kHz for the formants, harmonics counted from the fundamental, and 0,
@@ -98,26 +135,18 @@ class LowLevelStream:
         The rate or the mode is none of these.
     """
 
-    def __init__(self, sample_rate_hz: int, *, mode: Mode = "compat") -> None:
-        if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
-            raise UsageError(
-                f"{sample_rate_hz} Hz is no usable sample rate: resample to "
-                f"{LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz"
-            )
+    def __init__(self, sample_rate_hz: float, *, mode: Mode = "compat") -> None:
+        sample_rate_hz = usable_rate(sample_rate_hz)
         if mode not in ("compat", "corrected"):
             raise UsageError(f"descriptor mode {mode!r} is unknown: use 'compat' or 'corrected'")
         self.sample_rate_hz = sample_rate_hz
         self.mode: Mode = mode
         self.hop = samples_in(10, sample_rate_hz)
-        corrected = mode == "corrected"
-        short_length, long_length = samples_in(20, sample_rate_hz), samples_in(60, sample_rate_hz)
-        self._near = _Framing(20, np.hamming(short_length).astype(np.float32))
-        self._far = _Framing(60, _gauss(long_length))
-        self._spectrum_plan = spectrum.spectrum_plan(self._near.fft_size, self._near.rate_hz)
-        self._formant_plan = formants.formant_plan(self._near.fft_size, self._near.rate_hz, corrected)
-        self._pitch_plan = pitch.pitch_plan(self._far.fft_size, self._far.rate_hz)
+        self._near, self._far, self._spectrum_plan, self._formant_plan, self._pitch_plan = _tables(
+            sample_rate_hz, mode == "corrected"
+        )
         self._period_plan = voice_quality.PeriodPlan(
-            float(sample_rate_hz), self.hop, -(-sample_rate_hz // 100), long_length
+            float(sample_rate_hz), self.hop, -(-sample_rate_hz // 100), self._far.length
         )
         self._samples = Rows(capacity=sample_rate_hz)
         self._short = Rows(len(SHORT))

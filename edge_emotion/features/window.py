@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_emotion.errors import UsageError
 from edge_emotion.features.functionals import ROW_S, SHORTEST_S, Recording
-from edge_emotion.features.lld import MOST_WAITED, LowLevelStream, Mode
+from edge_emotion.features.lld import MOST_WAITED, LowLevelStream, Mode, usable_rate
 from edge_emotion.features.names import FUNCTIONAL_NAMES, LLD_NAMES
 from edge_emotion.features.rows import Rows
 from edge_emotion.features.signal import mono
@@ -93,7 +93,7 @@ class DescriptorWindow:
     Parameters
     ----------
     sample_rate_hz
-        8000 to 96000.
+        A whole number from 8000 to 96000.
     window_s
         Lengths of the windows, at least 60 ms.
     hop_s
@@ -112,13 +112,14 @@ class DescriptorWindow:
 
     def __init__(
         self,
-        sample_rate_hz: int,
+        sample_rate_hz: float,
         window_s: Sequence[float] = (3.0,),
         hop_s: float = 0.04,
         *,
         mode: Mode = "compat",
         restart: bool = False,
     ) -> None:
+        sample_rate_hz = usable_rate(sample_rate_hz)
         if not window_s or not all(SHORTEST_S <= length < math.inf for length in window_s):
             raise UsageError(f"windows of {list(window_s)} s: each needs at least {SHORTEST_S} s and an end")
         if not 1.0 <= hop_s * sample_rate_hz < math.inf:

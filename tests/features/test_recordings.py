@@ -116,6 +116,10 @@ def test_corrected_keeps_the_voice_at_the_very_end():
     last = LLD_NAMES.index("logRelF0-H1-H2_sma3nz")
     assert named["corrected"].values[-1, last] != 0
     assert len(named["compat"].values) == len(named["corrected"].values) + 1
+    # A second that is voiced throughout has 95 frames; the reference loses those decided at the end, and one more.
+    lengths = [functionals(harmonics(220), mode)["MeanVoicedSegmentLengthSec"] for mode in MODES]
+    assert lengths[1] == pytest.approx(0.95)
+    assert 0.55 < lengths[0] < 0.94
 
 
 @pytest.mark.parametrize(("mode", "rows"), [("compat", 96), ("corrected", 95)])
@@ -271,6 +275,26 @@ def test_a_channel_can_be_chosen():
     assert np.array_equal(values, compute_descriptors(both[:, 1], RATE).values)
     with pytest.raises(UsageError, match="no channel 2"):
         compute_functionals(both, RATE, channel=2)
+
+
+@pytest.mark.parametrize("rate", [16_000.0, np.float32(16_000), np.int64(16_000)])
+def test_a_rate_may_be_any_whole_number(rate):
+    expected = compute_functionals(STEPS, RATE)
+    assert np.array_equal(compute_functionals(STEPS, rate), expected)
+    table = compute_descriptors(STEPS, rate)
+    assert np.array_equal(table.values, compute_descriptors(STEPS, RATE).values)
+    window = DescriptorWindow(rate, (1.0,), 1.0)
+    assert isinstance(window.sample_rate_hz, int)
+    assert len(window.push(STEPS)) == 2
+
+
+@pytest.mark.parametrize("rate", [16_000.5, np.nan, np.inf, "16000", None, True])
+def test_another_rate_is_refused_with_the_remedy(rate):
+    for describe in (compute_functionals, compute_descriptors):
+        with pytest.raises(UsageError, match="resample to a whole number from 8000 to 96000 Hz"):
+            describe(STEPS, rate)
+    with pytest.raises(UsageError, match="resample"):
+        DescriptorWindow(rate)
 
 
 def test_refusals():

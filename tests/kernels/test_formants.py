@@ -54,6 +54,33 @@ def test_corrected_mode_finds_the_resonances_of_a_vowel():
     assert abs(compat[:3] - [600, 1500, 2500]).max() > 150
 
 
+def at_11_khz(hertz, corrected):
+    """What `formants` predicts from: a Hann burst of 20 ms at 16 kHz, in the middle of 512 samples, at 11 kHz."""
+    frame = burst(hertz, np.arange(320) / 16000)
+    spectra = np.stack([naive.transform(frame, np.ones(320))] * 4)
+    state = kernels.new_formant_state()
+    formants(spectra, corrected=corrected, state=state)
+    return state.waves[0, : kernels.SAMPLES]
+
+
+def burst(hertz, t):
+    return np.where((t >= 0) & (t < 0.02), np.sin(np.pi * t / 0.02) ** 2 * np.cos(2 * np.pi * hertz * t), 0.0)
+
+
+SECONDS = np.arange(kernels.SAMPLES) / kernels.RATE_HZ
+
+
+def test_corrected_mode_looks_where_the_frame_is():
+    assert at_11_khz(1000, corrected=True) == pytest.approx(burst(1000, SECONDS), abs=2e-3)
+    # The reference: the first 20 ms of the padded frame, which begin 6 ms earlier.
+    assert at_11_khz(1000, corrected=False) == pytest.approx(burst(1000, SECONDS - 96 / 16000), abs=2e-3)
+
+
+def test_corrected_mode_hears_up_to_5_5_khz():
+    assert at_11_khz(4500, corrected=True) == pytest.approx(burst(4500, SECONDS), abs=2e-3)
+    assert np.abs(at_11_khz(4500, corrected=False)).max() < 2e-3
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_roots_are_found_from_anywhere_and_verified(seed):
     random = np.random.default_rng(seed)

@@ -120,6 +120,17 @@ def test_a_straight_line_has_no_extrema():
     assert slopes(np.linspace(5, 0, 101))[0][2] == pytest.approx(-5 / 101)
 
 
+def test_corrected_f0_slopes_run_over_true_time():
+    """A pitch that rises by 12 semitones a second, a third of it unvoiced."""
+    f0 = 20.0 + 0.12 * np.arange(150)
+    f0[50:100] = 0
+    rising = FUNCTIONAL_NAMES.index("F0semitoneFrom27.5Hz_sma3nz_meanRisingSlope")
+    nothing = np.zeros((150, 7)), f0, np.zeros((150, 28))
+    assert run(*nothing, corrected=True)[rising] == pytest.approx(12.0, rel=1e-5)
+    # The reference: the rise over the voiced rows alone, per row.
+    assert run(*nothing)[rising] == pytest.approx(0.12 * 149 / 100, rel=1e-5)
+
+
 def test_ripples_below_a_tenth_of_the_range_are_no_peaks():
     curve = np.sin(np.linspace(0, 6 * np.pi, 601))
     assert slopes(curve)[1] == 3

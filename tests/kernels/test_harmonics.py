@@ -73,6 +73,19 @@ def test_corrected_levels_count_from_the_fundamental():
     assert describe(comb([0]), FLAT, F0, [F0, 0, 0], corrected=True)[1:3].tolist() == [0, 0]
 
 
+def test_corrected_takes_the_fundamental_for_the_strongest_at_a_formant():
+    levels = comb([0, -6, -10])
+    assert describe(levels, FLAT, F0, [F0, 2 * F0, F0], corrected=True)[2] == pytest.approx(0, abs=1e-3)
+    # The reference finds none there: the second partial less -201 dB.
+    assert describe(levels, FLAT, F0, [F0, 2 * F0, F0])[2] == pytest.approx(-6 + 201, abs=1e-3)
+
+
+def test_corrected_h1_a3_is_0_where_nothing_is_near_f3():
+    levels = comb([0, -6, -10])
+    assert describe(levels, FLAT, F0, [F0, 2 * F0, 10 * F0], corrected=True)[2] == 0
+    assert describe(levels, FLAT, F0, [F0, 2 * F0, 10 * F0])[2] == pytest.approx(-6 + 201, abs=1e-3)
+
+
 def test_hnr_of_a_known_correlation():
     correlation = np.zeros(513)
     correlation[0], correlation[102] = 1.0, 10 / 11
