@@ -159,7 +159,7 @@ class Microphone(Worker):
             if available < block:
                 if time.monotonic() - last > self._settings.stale_s:
                     raise OSError("the stream is open but brings no samples")
-                time.sleep(min(0.02, max(0.001, (block - available) / rate_hz)))
+                time.sleep(min(0.1, max(0.002, (block - available) / rate_hz)))
                 continue
             now_ns = time.monotonic_ns()
             last = now_ns / 1e9
@@ -209,7 +209,7 @@ class _Converter:
         silent = self._flat.seconds >= self._flat_s
         self.fault = ("microphone_flat" if self._flat.value else "microphone_silent") if silent else None
         self.detail = f"not one bit has changed for {self._flat_s:g} s; is it muted?" if silent else ""
-        sound = samples.astype(np.float32) / 32768
+        sound = samples.astype(np.float32) / np.float32(32768)
         if self._resampler:
             sound = self._resampler.resample_chunk(sound)
         # soxr holds back what it has not finished, so sample k of the output lies at k / 16 kHz of the input

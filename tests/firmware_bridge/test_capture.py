@@ -10,6 +10,7 @@ import pytest
 from broker import until
 from streams import MjpegCamera, VirtualMicrophone
 
+from edge_emotion.types import AudioBlock, VideoFrame
 from firmware_bridge.camera import Camera, Still
 from firmware_bridge.faults import Faults
 from firmware_bridge.inbox import Inbox
@@ -234,14 +235,23 @@ def test_an_unknown_name_lists_the_known(virtual_microphone):
 
 
 def test_the_inbox_drops_the_oldest_and_counts():
-    from edge_emotion.types import AudioBlock, VideoFrame
-
     inbox = Inbox(audio_blocks=3, video_frames=1)
     for n in range(5):
-        inbox.put_audio(AudioBlock(np.zeros(16, np.float32), 16_000, n * 1_000_000))
-        inbox.put_video(VideoFrame(np.zeros((2, 2), np.uint8), n * 1_000_000 + 500_000))
+        inbox.put_audio(AudioBlock(np.zeros(160, np.float32), 16_000, n * 20_000_000))
+        inbox.put_video(VideoFrame(np.zeros((2, 2), np.uint8), n * 20_000_000 + 500_000))
     assert inbox.dropped == {"audio": 2, "video": 4}
     assert inbox.depth() == {"audio": 3, "video": 1}
     items = inbox.take(0)
-    assert [getattr(item, "start_ns", None) for item in items] == [2_000_000, 3_000_000, None, 4_000_000]
+    assert [getattr(item, "start_ns", None) for item in items] == [40_000_000, 60_000_000, None, 80_000_000]
     assert inbox.take(0.01) == []
+
+
+def test_the_inbox_joins_sound_without_gaps():
+    inbox, sound = Inbox(), np.arange(1000, dtype=np.float32)
+    starts_ms = (100, 110.003, 119.998, 140, 150)  # a clock corrects itself; then 10 ms are missing
+    for n, start_ms in enumerate(starts_ms):
+        inbox.put_audio(AudioBlock(sound[n * 160 : (n + 1) * 160], 16_000, round(start_ms * 1e6)))
+    first, second = inbox.take(0)
+    assert (first.start_ns, second.start_ns) == (100_000_000, 140_000_000)
+    assert np.array_equal(first.samples, sound[:480])
+    assert np.array_equal(second.samples, sound[480:800])
