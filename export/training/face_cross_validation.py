@@ -58,7 +58,8 @@ class OutOfFold:
     def _sigma(self, rows: NDArray[np.intp]) -> dict[str, Any]:
         rows = np.intersect1d(rows, self.sightings.under(*TRAINED))
         errors = self.prediction[rows] - self.truth[rows]
-        return sigma.fit(errors, self.sightings.named_facts(rows), sigma.FACE_TERMS)
+        facts = self.sightings.named_facts(rows)
+        return sigma.fit(errors, facts, sigma.FACE_TERMS, smoothness=1e-3)
 
     def coverage(self) -> dict[str, dict[str, float]]:
         """Share of ratings within the 80 % interval, for each condition; each fold's sigma is fitted on the others."""

@@ -56,13 +56,14 @@ AUDIO_TERMS = (
 
 FACE_TERMS = (
     Term("face_px", (12.0, 18.0, 24.0, 40.0, 64.0, 96.0), least=0.1),
-    Term("score", (0.6, 0.75, 0.9)),
+    Term("score", (0.6, 0.75, 0.82, 0.86, 0.89, 0.91, 0.93)),
     Term("blur", (0.35, 0.45, 0.55, 0.7), grows=True, least=0.1),
     Term("yaw_deg", (10.0, 20.0, 35.0, 50.0), grows=True, least=0.1),
     Term("brightness", (4.0, 12.0, 30.0, 80.0), least=0.1),
 )
-"""What a face's sigma depends on. Small, blurred, dark and turned faces add a tenth at least: the network is so robust
-to what stills can be put through that these alone would say less than a moving camera deserves (our choice)."""
+"""What a face's sigma depends on. A covered face shows in its score, if only by hundredths. Small, blurred, dark and
+turned faces add a tenth at least: the network is so robust to what stills can be put through that these alone would say
+less than a moving camera deserves (our choice)."""
 
 
 def fit(
