@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_emotion.errors import InputError
 from edge_emotion.types import F32, U8
 
 from ..corpora.faces import FACE_PX, FaceCorpus, find_faces, with_affect, with_votes
@@ -96,7 +97,8 @@ def affect_data(folder: Path) -> AffectData:
     """Rated faces in ``folder``, all of them."""
     corpus = with_affect(find_faces(folder))
     assert corpus.affect is not None
-    assert corpus.expression is not None
+    if corpus.expression is None:
+        raise InputError(f"{corpus.name}: training needs an expression beside arousal and valence")
     return AffectData(views_of(corpus), corpus.affect, corpus.expression, corpus)
 
 
