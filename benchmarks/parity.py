@@ -17,6 +17,7 @@ import wave
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
@@ -114,7 +115,8 @@ def reference(signals: Sequence[Signal], python: Path) -> Iterator[tuple[F64, F6
     """Functionals (88,) and descriptors (rows, 25) of each signal by the wheel that ``python`` can import."""
     with tempfile.TemporaryDirectory() as folder:
         given, answers = Path(folder, "given.npz"), Path(folder, "answers.npz")
-        np.savez(given, **{f"{k}@{signal.rate_hz}": signal.samples for k, signal in enumerate(signals)})
+        sounds: dict[str, Any] = {f"{k}@{s.rate_hz}": s.samples for k, s in enumerate(signals)}
+        np.savez(given, **sounds)
         subprocess.run([python, WORKERS / "opensmile_reference.py", given, answers], check=True)
         with np.load(answers) as found:
             for k, signal in enumerate(signals):

@@ -221,7 +221,7 @@ class TableRecording:
         if stream.frames:
             self._take(stream.frames + compat, stream.released if compat else stream.frames)
         duration_s = self._heard / stream.sample_rate_hz
-        start_s = np.arange(self._rows.end) * (stream.hop / stream.sample_rate_hz)
+        start_s = np.arange(self._rows.end, dtype=np.float64) * (stream.hop / stream.sample_rate_hz)
         end_s = np.minimum(start_s + ROW_S, duration_s)
         end_s[-1:] = duration_s
         return LldTable(self._rows.live, start_s, end_s)

@@ -9,7 +9,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edge_emotion.kernels._jit import Indices, Matrix32, Matrix64, Vector32, Vector64, kernel, part
 
@@ -74,8 +74,8 @@ def spectrum_plan(fft_size: int, rate_hz: float) -> SpectrumPlan:
     )
 
 
-def _mel(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    return 1127.0 * np.log(1.0 + np.asarray(hertz) / 700.0)
+def _mel(hertz: ArrayLike) -> NDArray[np.float64]:
+    return 1127.0 * np.log(1.0 + np.asarray(hertz, np.float64) / 700.0)
 
 
 def _equal_loudness(hertz: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -118,9 +118,9 @@ def _match(
     if periods > 0:
         state.last[1] = state.last[2] = 0.0
         if changes > 0:
-            state.last[1] = min((change_sum / changes) / (period_sum / periods), 1.0)
+            state.last[1] = min(float((change_sum / changes) / (period_sum / periods)), 1.0)
         if amplitude_sum > 0.0:
-            state.last[2] = min(amplitude_change / amplitude_sum, 1.0)
+            state.last[2] = min(float(amplitude_change / amplitude_sum), 1.0)
     state.place[0] += walked
     state.place[1] = due - walked
 
