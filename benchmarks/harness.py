@@ -132,9 +132,9 @@ class Curve:
     y_label: str
     x: list[float]
     y: list[float]
-    expected: Literal["constant", "linear"]
+    expected: str
     line: list[float]
-    """The expected line fitted by least squares, at ``x``."""
+    """What is expected, fitted by least squares, at ``x``."""
 
     @classmethod
     def fit(
@@ -143,10 +143,15 @@ class Curve:
         x: list[float],
         y: list[float],
         expected: Literal["constant", "linear"],
+        bend: float | None = None,
     ) -> Curve:
-        """Curve named by ``labels`` (name, x, y) through the points."""
-        line = np.polyval(np.polyfit(x, y, int(expected == "linear")), x)
-        return cls(*labels, x, [round(value, 6) for value in y], expected, np.round(line, 6).tolist())
+        """Curve named by ``labels`` (name, x, y) through the points; the line may change its slope at ``bend``."""
+        at = np.asarray(x)
+        columns = [np.ones(len(at)), at, np.minimum(at, bend or 0.0)]
+        basis = np.stack(columns[: 1 + (expected == "linear") + (bend is not None)], axis=1)
+        line = basis @ np.linalg.lstsq(basis, np.asarray(y), rcond=None)[0]
+        named = expected if bend is None else f"{expected}, bent at {bend:g}"
+        return cls(*labels, x, [round(value, 6) for value in y], named, np.round(line, 6).tolist())
 
     @property
     def departure(self) -> float:

@@ -168,6 +168,8 @@ def test_a_curve_knows_how_far_it_is_from_what_theory_expects() -> None:
     assert square.departure > 0.1
     flat = harness.Curve.fit(("c", "x", "y"), x, [2.0, 2.0, 2.0, 4.0], "constant")
     assert flat.line == [2.5] * 4
+    bent = harness.Curve.fit(("c", "x", "y"), x, [1.0, 3.0, 3.5, 4.0], "linear", bend=2)
+    assert bent.departure == pytest.approx(0.0, abs=1e-6)
     assert flat.departure == pytest.approx(0.6)
 
 
