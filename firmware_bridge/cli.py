@@ -160,13 +160,13 @@ def uninstall(config: Config, user: User = False, root: Root = Path("/")) -> Non
     from firmware_bridge.install import Place
     from firmware_bridge.install import uninstall as remove
 
-    place = Place(user=user, root=root)
+    remove(Place(user=user, root=root), print)
+    # a service that still ran would announce itself again
     try:
         forget(config_file.load(config))
         print("removed  the announcement to Home Assistant and the retained messages")
     except (ConfigError, OSError) as error:
         print(f"skipped  the broker's retained messages: {error}")
-    remove(place, print)
 
 
 @app.command()

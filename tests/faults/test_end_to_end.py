@@ -1,4 +1,4 @@
-"""A minute of camera and microphone through the daemon to a subscriber, held to its budgets (benchmarks/budgets.toml)."""
+"""A minute of camera and microphone through the daemon to a subscriber, held to benchmarks/budgets.toml."""
 
 import tomllib
 
