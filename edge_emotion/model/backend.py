@@ -142,7 +142,14 @@ class LiteRT:
         return {name: named[name] for name in sorted(named)}
 
     def compute(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
-        """Outputs by name; a changed batch size reallocates."""
+        """Outputs by name. Pictures go one by one, for converters fix their number; other batches reallocate."""
+        count = max(len(values) for values in inputs.values())
+        if count < 2 or all(values.ndim < 4 for values in inputs.values()):
+            return self._run(inputs)
+        rows = [self._run({name: values[i : i + 1] for name, values in inputs.items()}) for i in range(count)]
+        return {name: np.concatenate([row[name] for row in rows]) for name in self.output_names}
+
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
         for name, detail in self._inputs.items():
             if tuple(detail["shape"]) != inputs[name].shape:
                 self._interpreter.resize_tensor_input(detail["index"], inputs[name].shape)

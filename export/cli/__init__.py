@@ -22,6 +22,8 @@ cross_validate_app = typer.Typer(
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(cross_validate_app, name="cross-validate")
+convert_app = typer.Typer(no_args_is_help=True, help="Make the forms of a model that devices run.")
+app.add_typer(convert_app, name="convert")
 
 
 @app.callback()
@@ -52,4 +54,4 @@ def main() -> None:
     raise SystemExit(run.run(app, "edge-emotion-export"))
 
 
-from . import bundle, face, reproduce, speech, synthetic_pairs  # noqa: E402, F401  the commands register themselves
+from . import bundle, convert, face, reproduce, speech, synthetic_pairs  # noqa: E402, F401  the commands register themselves

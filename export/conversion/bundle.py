@@ -184,14 +184,17 @@ def set_neutral(bundle: Path, part: Literal["acoustic", "face"], neutral: tuple[
         f"{part}.regressor",
         BundleError,
     )
-    folder = bundle / part
-    files = {
+    write_part(bundle, fragment.model_copy(update={"regressor": regressor}), part_files(bundle / part))
+    return assemble(bundle)
+
+
+def part_files(folder: Path) -> dict[str, Path]:
+    """All files of a part but its fragment, by name."""
+    return {
         file.relative_to(folder).as_posix(): file
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != FRAGMENT
     }
-    write_part(bundle, fragment.model_copy(update={"regressor": regressor}), files)
-    return assemble(bundle)
 
 
 def set_added_sigma(bundle: Path, video: tuple[float, float], metrics: Mapping[str, float]) -> Bundle:

@@ -83,6 +83,23 @@ def quantise(float_onnx: bytes, calibration_crops: U8, normalisation: Normalisat
     EdgeEmotionError
         No crops, or crops of another size than the network's.
     """
+    prepared, batches = prepare(float_onnx, calibration_crops, normalisation)
+    spell_out_prelu(prepared)
+    with tempfile.TemporaryDirectory() as folder:
+        result = _quantised(prepared, batches, Path(folder) / "int8.onnx")
+    result.producer_name, result.producer_version, result.doc_string = "edge_emotion", "", ""
+    onnx.checker.check_model(result)
+    data: bytes = result.SerializeToString(deterministic=True)
+    return data
+
+
+def prepare(
+    float_onnx: bytes, calibration_crops: U8, normalisation: Normalisation = _INPUT_PIXELS
+) -> tuple[onnx.ModelProto, list[dict[str, F32]]]:
+    """The float graph as it is quantised, with equalised channels, and its input for the crops in batches.
+
+    Parameters and errors are those of `quantise`.
+    """
     model = onnx.load_from_string(float_onnx)
     name, size = model.graph.input[0].name, model.graph.input[0].type.tensor_type.shape.dim[-1].dim_value
     if not len(calibration_crops) or calibration_crops.shape[1:] != (size, size):
@@ -92,17 +109,12 @@ def quantise(float_onnx: bytes, calibration_crops: U8, normalisation: Normalisat
         )
     batches = _batches(name, calibration_crops, normalisation)
     with tempfile.TemporaryDirectory() as folder:
-        prepared = _prepare(model, Path(folder) / "float.onnx")
-        equalise(prepared, batches)
-        spell_out_prelu(prepared)
-        result = _quantised(prepared, batches, Path(folder) / "int8.onnx")
-    result.producer_name, result.producer_version, result.doc_string = "edge_emotion", "", ""
-    onnx.checker.check_model(result)
-    data: bytes = result.SerializeToString(deterministic=True)
-    return data
+        prepared = _plain(model, Path(folder) / "float.onnx")
+    equalise(prepared, batches)
+    return prepared, batches
 
 
-def _prepare(model: onnx.ModelProto, file: Path) -> onnx.ModelProto:
+def _plain(model: onnx.ModelProto, file: Path) -> onnx.ModelProto:
     onnx.save_model(model, file)
     quant_pre_process(str(file), str(file), skip_symbolic_shape=True)
     prepared = onnx.load_model(file)
