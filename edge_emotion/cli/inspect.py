@@ -27,12 +27,17 @@ if TYPE_CHECKING:
 def inspect(
     bundle: Path = typer.Argument(None, help="Folder of a model bundle; the built-in one by default."),
     as_json: bool = typer.Option(False, "--json", help="The manifest as JSON."),
+    as_card: bool = typer.Option(False, "--card", help="The model card as Markdown."),
 ) -> None:
     """Verify a bundle and show its model card: models, training data and licences, metrics, hashes."""
     from edge_emotion.model.bundle import open_bundle
+    from edge_emotion.model.card import card
 
     opened = open_bundle(bundle)
     manifest = opened.manifest
+    if as_card:
+        print(card(manifest), end="")
+        return
     if as_json:
         print(json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False))
         return

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from edge_emotion.config import PerDimension, SmoothingChain, SmoothingSettings, parse
 from edge_emotion.errors import BundleError
 from edge_emotion.model.bundle import MANIFEST, Bundle, open_bundle
+from edge_emotion.model.card import CARD, card
 from edge_emotion.model.manifest import (
     PART_MODELS,
     PARTS,
@@ -89,7 +90,7 @@ def write_part(bundle: Path, part: AnyPart, files: Mapping[str, bytes | Path]) -
 
 
 def assemble(bundle: Path, bundle_id: str | None = None) -> Bundle:
-    """Join the fragments to ``manifest.json`` with every file's SHA-256, and open the result as on a device.
+    """Join the fragments to ``manifest.json`` with every file's SHA-256, write the card, and open it as on a device.
 
     ``bundle_id`` keeps the former one where ``None`` (the folder's name with ``-1`` at first).
     """
@@ -116,7 +117,9 @@ def assemble(bundle: Path, bundle_id: str | None = None) -> Bundle:
         json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )
     staged.replace(bundle / MANIFEST)
-    return open_bundle(bundle)
+    opened = open_bundle(bundle)
+    (bundle / CARD).write_text(card(opened.manifest), encoding="utf-8")
+    return opened
 
 
 def _with_shapes(part: AnyPart, folder: Path) -> AnyPart:
