@@ -237,8 +237,7 @@ class Engine:
         """What has come by the time of the next reading, or by `GATHER_S` from now."""
         if due_ns is None:
             return self._inbox.take(IDLE_S)
-        self._closing.wait(min(GATHER_S, max((due_ns - time.monotonic_ns()) / 1e9, 0.0)))
-        return self._inbox.take(0.0)
+        return self._inbox.gather(min(GATHER_S, max((due_ns - time.monotonic_ns()) / 1e9, 0.0)))
 
     def _answer_calls(self, loaded: Loaded) -> None:
         """Do what was asked for by `call`."""

@@ -10,29 +10,34 @@ import numpy as np
 
 from edge_emotion.types import AudioBlock, VideoFrame
 
-AUDIO_BLOCKS = 50
+AUDIO_S = 2.0
 VIDEO_FRAMES = 4
 JOIN_NS = 5_000_000
 """Corrections of the sound's clock are no gaps."""
 
 
 class Inbox:
-    """Two short queues with one bell. Sound may wait for 2 s (50 blocks of 40 ms); of pictures the newest win."""
+    """Two short queues with one bell. Sound may wait for 2 s; of pictures the newest win."""
 
-    def __init__(self, audio_blocks: int = AUDIO_BLOCKS, video_frames: int = VIDEO_FRAMES) -> None:
-        self._audio: deque[AudioBlock] = deque(maxlen=audio_blocks)
+    def __init__(self, audio_s: float = AUDIO_S, video_frames: int = VIDEO_FRAMES) -> None:
+        self._audio: deque[AudioBlock] = deque()
+        self._audio_ns = round(audio_s * 1e9)
         self._video: deque[VideoFrame] = deque(maxlen=video_frames)
+        self._many = max(video_frames - 1, 1)
         self._bell = threading.Event()
+        self._crowded = threading.Event()
         self._lock = threading.Lock()
         self.dropped = {"audio": 0, "video": 0}
         self.received = {"audio": 0, "video": 0}
         self.newest_ns: dict[str, int | None] = {"audio": None, "video": None}
 
     def put_audio(self, block: AudioBlock) -> None:
-        """Add sound; the oldest block is dropped where the queue is full."""
+        """Add sound; the oldest blocks are dropped where the queue is full."""
         with self._lock:
-            self.dropped["audio"] += len(self._audio) == self._audio.maxlen
             self._audio.append(block)
+            while block.end_ns - self._audio[0].start_ns > self._audio_ns and len(self._audio) > 1:
+                self._audio.popleft()
+                self.dropped["audio"] += 1
             self.received["audio"] += 1
             self.newest_ns["audio"] = block.end_ns
         self._bell.set()
@@ -44,6 +49,8 @@ class Inbox:
             self._video.append(frame)
             self.received["video"] += 1
             self.newest_ns["video"] = frame.time_ns
+            if len(self._video) >= self._many:
+                self._crowded.set()
         self._bell.set()
 
     def take(self, timeout_s: float) -> list[AudioBlock | VideoFrame]:
@@ -51,10 +58,16 @@ class Inbox:
         self._bell.wait(timeout_s)
         with self._lock:
             self._bell.clear()
+            self._crowded.clear()
             items: list[AudioBlock | VideoFrame] = [*_joined(self._audio), *self._video]
             self._audio.clear()
             self._video.clear()
         return sorted(items, key=_time_ns)
+
+    def gather(self, timeout_s: float) -> list[AudioBlock | VideoFrame]:
+        """As `take`, but after all of ``timeout_s``, or when the queue of pictures is nearly full."""
+        self._crowded.wait(timeout_s)
+        return self.take(0.0)
 
     def depth(self) -> dict[str, int]:
         """How many items wait."""
@@ -67,6 +80,7 @@ class Inbox:
             self._video.clear()
             self.newest_ns = {"audio": None, "video": None}
             self._bell.clear()
+            self._crowded.clear()
 
 
 def _joined(blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:

@@ -235,7 +235,7 @@ def test_an_unknown_name_lists_the_known(virtual_microphone):
 
 
 def test_the_inbox_drops_the_oldest_and_counts():
-    inbox = Inbox(audio_blocks=3, video_frames=1)
+    inbox = Inbox(audio_s=0.06, video_frames=1)
     for n in range(5):
         inbox.put_audio(AudioBlock(np.zeros(160, np.float32), 16_000, n * 20_000_000))
         inbox.put_video(VideoFrame(np.zeros((2, 2), np.uint8), n * 20_000_000 + 500_000))
@@ -255,3 +255,17 @@ def test_the_inbox_joins_sound_without_gaps():
     assert (first.start_ns, second.start_ns) == (100_000_000, 140_000_000)
     assert np.array_equal(first.samples, sound[:480])
     assert np.array_equal(second.samples, sound[480:800])
+
+
+def test_gathering_ends_before_a_picture_is_lost():
+    inbox = Inbox()
+    began = time.monotonic()
+    assert inbox.gather(0.1) == []
+    assert time.monotonic() - began >= 0.09
+    for n in range(3):
+        inbox.put_video(VideoFrame(np.zeros((2, 2), np.uint8), n))
+    began = time.monotonic()
+    assert len(inbox.gather(5)) == 3
+    assert time.monotonic() - began < 2
+    assert inbox.dropped["video"] == 0
+    assert inbox.gather(0.01) == []
