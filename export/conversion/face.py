@@ -16,7 +16,8 @@ from edge_emotion.errors import EdgeEmotionError
 from edge_emotion.model.backend import open_backend
 from edge_emotion.types import U8
 
-from ..training.face_network import MEAN, SCALE, SIZE, FaceCnn, to_input
+from ..training.face_network import MEAN, SCALE, SIZE, to_input
+from ..training.face_networks import FaceNet
 
 OPSET = 17
 PARITY = 1e-4
@@ -27,7 +28,7 @@ OUTPUTS = ("features", "votes", "affect")
 class _Deployed(nn.Module):
     """What the device runs: vote probabilities instead of logits."""
 
-    def __init__(self, network: FaceCnn) -> None:
+    def __init__(self, network: FaceNet) -> None:
         super().__init__()
         self.network = network
 
@@ -36,27 +37,37 @@ class _Deployed(nn.Module):
         return features, votes.softmax(1), affect
 
 
-def fold_norms(network: FaceCnn) -> FaceCnn:
-    """A copy for inference with each batch norm folded into the layer before it.
+def fold_norms(network: FaceNet) -> FaceNet:
+    """A copy for inference with each batch norm folded into the layer before it, or after it where it comes first.
 
     A norm after max pooling can be folded only where its scales are positive, since only then do scale and maximum
     change places; a layer with another scale keeps its norm.
     """
     folded = deepcopy(network).eval()
-    for block in (folded.convolutions, folded.feature):
-        for number, norm in enumerate(block):
-            if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-                continue
-            before = number - (2 if isinstance(block[number - 1], nn.MaxPool2d) else 1)
-            scale, shift = _line(norm)
-            if before == number - 2 and not bool((scale > 0).all()):
-                continue
-            layer = block[before]
-            assert isinstance(layer, nn.Conv2d | nn.Linear)
-            layer.weight = nn.Parameter(layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))
-            layer.bias = nn.Parameter(shift)
-            block[number] = nn.Identity()
+    for block in folded.modules():
+        if isinstance(block, nn.Sequential):
+            for number, norm in enumerate(block):
+                if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+                    _fold(block, number, norm)
     return folded
+
+
+def _fold(block: nn.Sequential, number: int, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+    scale, shift = _line(norm)
+    if number == 0:
+        after = next(layer for layer in block if isinstance(layer, nn.Linear))
+        after.bias = nn.Parameter(after.weight.detach() @ shift)
+        after.weight = nn.Parameter(after.weight * scale)
+    else:
+        pooled = isinstance(block[number - 1], nn.MaxPool2d)
+        if pooled and not bool((scale > 0).all()):
+            return
+        layer = block[number - 2 if pooled else number - 1]
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        bias = 0.0 if layer.bias is None else layer.bias.detach()
+        layer.weight = nn.Parameter(layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))
+        layer.bias = nn.Parameter(shift + scale * bias)
+    block[number] = nn.Identity()
 
 
 def _line(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -67,7 +78,7 @@ def _line(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias.detach() - norm.running_mean * scale
 
 
-def face_onnx(network: FaceCnn) -> bytes:
+def face_onnx(network: FaceNet) -> bytes:
     """Convert a network for any number of crops.
 
     Returns
@@ -107,7 +118,7 @@ def face_onnx(network: FaceCnn) -> bytes:
 
 
 @torch.inference_mode()
-def parity(network: FaceCnn, model: bytes, crops: U8 | None = None) -> float:
+def parity(network: FaceNet, model: bytes, crops: U8 | None = None) -> float:
     """Largest absolute difference between onnxruntime's and torch's outputs on crops ``uint8 (n, 48, 48)``.
 
     Without crops: on seeded noise of every brightness.

@@ -21,6 +21,7 @@ from edge_emotion.model.manifest import (
 from ..corpora.faces import FaceCorpus
 from ..training.face_network import MEAN, SCALE
 from ..training.face_regressor import FaceModels
+from ..training.face_sface import SFaceNet
 from .bundle import describe_data, write_part
 
 ITEMS = "training_items.bin"
@@ -31,14 +32,18 @@ WINDOW_S = {"arousal": 2.0, "valence": 2.0}
 MAX_RATE_HZ = 12.5
 """Frames looked at each second: our choice. A mean over 2 s gains nothing from more, and the face path costs half."""
 
+SFACE = (
+    "The encoder starts from SFace (Zhong and others 2021; Apache-2.0, OpenCV Zoo), a face-recognition network that "
+    "was trained on photographs of faces from the web. Its trunk went on"
+)
+CNN = "Three convolutional and two fully connected layers, trained"
 NOTES = (
-    "Three convolutional and two fully connected layers, trained on FER+ vote distributions (as published and as "
-    "aligned crops), fine-tuned on rated faces with FER+ votes and pseudo-labels beside; support vector regressors on "
-    "its last hidden layer. The rated faces are generated pictures of few kinds of people, most of them young and of "
-    "East Asian looks, and sigma was fitted on them: on real cameras expect larger errors. FER+ leaves fear, disgust "
-    "and contempt with under 3 % of the images, and the votes output hardly ever names the last two. Contempt has no "
-    "rated face; its pseudo-label is the mean of neutral and disgust. Expressed emotion is estimated, not what anyone "
-    "feels."
+    " with FER+ vote distributions (as published and as aligned crops), then with rated faces beside FER+ votes and "
+    "pseudo-labels, and was quantised to int8; support vector regressors on its last hidden layer. The rated faces are "
+    "generated pictures of few kinds of people, most of them young and of East Asian looks, and sigma was fitted on "
+    "them: on real cameras expect larger errors. FER+ leaves fear, disgust and contempt with under 3 % of the images: "
+    "the votes output often misses them. Contempt has no rated face; its pseudo-label is the mean of neutral and "
+    "disgust. Expressed emotion is estimated, not what anyone feels."
 )
 
 
@@ -96,7 +101,7 @@ def write_face_part(
             command=command,
             seed=seed,
             metrics=dict(metrics),
-            notes=NOTES,
+            notes=(SFACE if isinstance(models.network, SFaceNet) else CNN) + NOTES,
             items_file=ITEMS,
         ),
     )

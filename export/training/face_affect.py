@@ -19,8 +19,10 @@ from edge_emotion.types import F32
 from ..corpora.faces import EXPRESSIONS
 from .face_augmentation import Augmentation, augment
 from .face_data import FaceViews
-from .face_network import FaceCnn, to_input
-from .face_training import Average, Compute, one_cycle, parameter_groups
+from .face_network import to_input
+from .face_networks import FaceNet, build
+from .face_sface import SFaceNet
+from .face_training import Average, Compute, one_cycle, rated_groups
 
 STAND_INS = {"contempt": ("neutral", "disgust")}
 """Expressions that a rated corpus may lack, and those whose mean takes their place (our choice)."""
@@ -84,28 +86,30 @@ class FineTuning:
     ``pseudo_weight`` the squared error to pseudo-labels against the loss on ratings.
     """
 
-    steps: int = 200
+    steps: int = 120
     rated: int = 64
     voted: int = 64
     learning_rate: float = 5e-5
-    head_rate: float = 10.0
+    head_rate: float = 20.0
     weight_decay: float = 0.05
     expression_weight: float = 1.0
     pseudo_weight: float = 1.0
     crop_share: float = 0.5
+    frozen: int = 8
+    """First levels of an SFace trunk that stay: what they tell suits affect as it is, and the steps cost a third."""
     average_decay: float = 0.99
     seed: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 def fine_tune(
-    start: FaceCnn,
+    start: FaceNet,
     rated: RatedFaces,
     voted: VotedFaces,
     settings: FineTuning,
     compute: Compute,
     on_step: Callable[[], None] = lambda: None,
-) -> FaceCnn:
+) -> FaceNet:
     """A copy of ``start`` trained on ratings, votes and pseudo-labels together, with averaged weights, on the CPU.
 
     The loss on ratings is one less CCC plus the squared error, mean of arousal and valence. Seeded; everything, the
@@ -114,18 +118,13 @@ def fine_tune(
     torch.set_num_threads(compute.threads)
     torch.manual_seed(settings.seed)
     rng = default_rng(settings.seed)
-    network = FaceCnn(start.settings).to(compute.device)
+    network = build(start.settings).to(compute.device)
     network.load_state_dict(start.state_dict())
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if isinstance(network, SFaceNet):
+        network.freeze(settings.frozen)
     average = Average(network, settings.average_decay)
-    body = [layer for name, layer in network.named_children() if name != "head"]
-    groups = [
-        {**group, "share": share}
-        for layer, share in [*((layer, 1.0) for layer in body), (network.head, settings.head_rate)]
-        for group in parameter_groups(layer, settings.weight_decay)
-        if group["params"]
-    ]
-    optimiser = torch.optim.AdamW(groups)
+    optimiser = torch.optim.AdamW(rated_groups(network, settings.weight_decay, {"head": settings.head_rate}))
     pseudo = pseudo_affect(voted.shares, circumplex(rated))
     network.train()
     for step in range(settings.steps):
@@ -150,7 +149,7 @@ def fine_tune(
         optimiser.step()
         average.update(network)
         on_step()
-    tuned = FaceCnn(start.settings)
+    tuned = build(start.settings)
     tuned.load_state_dict(average.state)
     return tuned.eval()
 

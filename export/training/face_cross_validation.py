@@ -14,7 +14,7 @@ from edge_emotion.types import DIMENSIONS, F32
 from . import sigma
 from .face_affect import RatedFaces, VotedFaces
 from .face_conditions import CONDITIONS, TRAINED
-from .face_network import FaceCnn
+from .face_networks import FaceNet
 from .face_regressor import AffectSettings, Choice, fit
 from .face_sightings import Sightings
 from .face_training import Compute
@@ -94,7 +94,7 @@ class OutOfFold:
 
 
 def cross_validate(
-    start: FaceCnn,
+    start: FaceNet,
     rated: RatedFaces,
     sightings: Sightings,
     groups: NDArray[np.int64],

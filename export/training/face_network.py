@@ -70,6 +70,10 @@ class FaceCnn(nn.Module):
         out = self.head(self.dropout(features))
         return features, out[:, :CLASSES], torch.tanh(out[:, CLASSES:])
 
+    def exits(self, crops: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """What each head says: there is one."""
+        return [self(crops)]
+
     @property
     def description(self) -> dict[str, object]:
         """Settings and size, for the manifest and the metrics file."""

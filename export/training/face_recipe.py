@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ from .face_affect import FineTuning, RatedFaces, VotedFaces
 from .face_conditions import CONDITIONS
 from .face_cross_validation import FOLDS, OutOfFold, cross_validate
 from .face_data import AffectData, VoteData, affect_data
-from .face_network import FaceCnn, FaceCnnSettings
+from .face_networks import FaceNet, Name, build, part, settings_from, trained_settings
 from .face_regressor import AffectSettings, FaceModels, RegressorSettings, encode, fit
 from .face_sightings import Sightings, look
-from .face_training import Compute, FaceTrainer, FaceTrainingSettings, infer
+from .face_training import Compute, FaceTrainer, FaceTrainingSettings, exit_votes, infer
 
 PRETRAINED = "face_votes.safetensors"
 """Weights after the votes and before any rated face, in half precision; a copy is installed with the package."""
@@ -40,18 +40,48 @@ PRETRAINED = "face_votes.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class FaceRecipe:
-    """Settings of every step."""
+    """Settings of every step, and the name of the network that comes out."""
 
-    votes: FaceTrainingSettings = field(default_factory=FaceTrainingSettings)
+    network: Name = "small"
+    votes: FaceTrainingSettings = field(default_factory=lambda: votes_settings())
     affect: AffectSettings = field(default_factory=AffectSettings)
     folds: int = FOLDS
 
 
-def shipped_recipe(seed: int = 1, epochs: int | None = None) -> FaceRecipe:
-    """The shipped recipe, with another seed or number of epochs."""
-    votes = FaceTrainingSettings(seed=seed)
+def votes_settings(network: Name = "small", seed: int = 1) -> FaceTrainingSettings:
+    """How the network of this name learns votes: the reference network from nothing, the others from SFace."""
+    settings = FaceTrainingSettings(seed=seed, network=trained_settings(network))
+    if network == "reference":
+        return settings
+    return replace(
+        settings,
+        epochs=11,
+        small_epochs=4,
+        fading_epochs=1.5,
+        full_epochs=6,
+        frozen=5,
+        calm_epochs=3,
+        batch=64,
+        learning_rate=4e-4,
+        head_rate=5.0,
+    )
+
+
+def shipped_recipe(seed: int = 1, epochs: int | None = None, network: Name = "small") -> FaceRecipe:
+    """The shipped recipe, with another seed, number of epochs or network."""
+    votes = votes_settings(network, seed)
     affect = AffectSettings(FineTuning(seed=seed), RegressorSettings(seed=seed))
-    return FaceRecipe(votes if epochs is None else replace(votes, epochs=epochs), affect)
+    if epochs is not None:
+        share = epochs / votes.epochs
+        votes = replace(
+            votes,
+            epochs=epochs,
+            small_epochs=int(votes.small_epochs * share),
+            full_epochs=int(votes.full_epochs * share),
+            calm_epochs=int(votes.calm_epochs * share),
+            fading_epochs=votes.fading_epochs * share,
+        )
+    return FaceRecipe(network, votes, affect)
 
 
 @dataclass(frozen=True)
@@ -75,33 +105,38 @@ class Progress:
 
 def train_votes(
     data: VoteData, recipe: FaceRecipe, compute: Compute, folder: Path, resume: bool, progress: Progress
-) -> tuple[FaceCnn, list[dict[str, Any]]]:
-    """Train on votes, or go on from the checkpoint in ``folder``; write `PRETRAINED` there and return its network."""
+) -> tuple[FaceNet, list[dict[str, Any]]]:
+    """Train on votes, or go on from the checkpoint in ``folder``; write `PRETRAINED` there and return its network.
+
+    Networks that learned together share the checkpoint: with ``resume`` it gives each of them.
+    """
     trainer = FaceTrainer(recipe.votes, compute, folder)
     if resume:
         trainer.resume()
     steps = trainer.batches(len(data.train)) * (recipe.votes.epochs - trainer.epoch)
     progress.begin("learning votes", steps)
 
-    def judge(network: FaceCnn) -> dict[str, Any]:
-        return judge_votes(network, data)
+    def judge(network: FaceNet) -> dict[str, Any]:
+        return judge_votes(network, data, compute)
 
     for row in trainer.epochs(data.train, data.shares, judge, progress.step):
+        early = f", early head {row['early']:.1%}" if "early" in row else ""
         progress.say(
             f"epoch {row['epoch']:2}  loss {row['loss']:.3f}  FER+ validation, standard protocol: "
-            f"as published {row['direct']:.1%}, aligned crops {row['crop']:.1%}"
+            f"{row['direct']:.1%}{early}"
         )
-    save_pretrained(trainer.averaged(), folder / PRETRAINED)
+    save_pretrained(part(trainer.averaged(), recipe.network), folder / PRETRAINED)
     return load_pretrained(folder / PRETRAINED), trainer.history
 
 
-def judge_votes(network: FaceCnn, data: VoteData) -> dict[str, Any]:
-    """Standard-protocol accuracy on FER+ validation: as published, aligned crops, and flip average of the first."""
-    direct = infer(network, data.valid.direct)[1]
-    mirrored = infer(network, np.ascontiguousarray(data.valid.direct[:, :, ::-1]))[1]
-    crops = infer(network, data.valid.crops)[1]
-    views = {"direct": direct, "crop": crops, "flip": direct + mirrored}
-    return {name: face_report.accuracy(data.valid_votes, guess)["standard"] for name, guess in views.items()}
+def judge_votes(network: FaceNet, data: VoteData, compute: Compute) -> dict[str, Any]:
+    """Standard-protocol accuracy of each head on the FER+ validation faces as published."""
+    heads = exit_votes(network, data.valid.direct, compute)
+    names = ("direct",) if len(heads) == 1 else ("early", "direct")
+    return {
+        name: face_report.accuracy(data.valid_votes, guess)["standard"]
+        for name, guess in zip(names, heads, strict=True)
+    }
 
 
 def rated_set(
@@ -127,7 +162,7 @@ def rated_set(
 
 
 def cross_validate_faces(
-    start: FaceCnn,
+    start: FaceNet,
     rated: RatedSet,
     voted: VotedFaces,
     recipe: FaceRecipe,
@@ -150,7 +185,7 @@ def cross_validate_faces(
 
 
 def fit_all(
-    start: FaceCnn,
+    start: FaceNet,
     rated: RatedSet,
     voted: VotedFaces,
     recipe: FaceRecipe,
@@ -182,9 +217,11 @@ def judge_models(models: FaceModels, data: VoteData) -> dict[str, Any]:
 
     direct, crops = probabilities(data.valid.direct), probabilities(data.valid.crops)
     mirrored = probabilities(np.ascontiguousarray(data.valid.direct[:, :, ::-1]))
+    float_votes = infer(models.network, data.valid.direct)[1]
     table = face_report.confusion(votes, direct)
     return {
         "accuracy": face_report.accuracy(votes, direct),
+        "accuracy_float": face_report.accuracy(votes, float_votes),
         "accuracy_aligned_crops": face_report.accuracy(votes, crops),
         "accuracy_flip_average": face_report.accuracy(votes, direct + mirrored),
         "recall": face_report.recall(table),
@@ -197,6 +234,7 @@ def flat_metrics(judged: Mapping[str, Any], found: OutOfFold) -> dict[str, float
     flat = {}
     for key, view in (
         ("accuracy", "direct"),
+        ("accuracy_float", "direct_float"),
         ("accuracy_aligned_crops", "crop"),
         ("accuracy_flip_average", "flip"),
     ):
@@ -212,17 +250,17 @@ def flat_metrics(judged: Mapping[str, Any], found: OutOfFold) -> dict[str, float
     return {name: round(float(value), 4) for name, value in flat.items()}
 
 
-def save_pretrained(network: FaceCnn, path: Path) -> None:
+def save_pretrained(network: FaceNet, path: Path) -> None:
     """Write a network's weights in half precision, its settings as metadata."""
     tensors = {
         name: value.half() if value.is_floating_point() else value
         for name, value in network.state_dict().items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {"settings": json.dumps(_settings(network))})
+    save_file(tensors, path, {"settings": json.dumps(asdict(network.settings))})
 
 
-def load_pretrained(path: Path | None = None) -> FaceCnn:
+def load_pretrained(path: Path | None = None) -> FaceNet:
     """A network from weights that `save_pretrained` wrote; ``None``: those that are installed with the package.
 
     Raises
@@ -236,15 +274,6 @@ def load_pretrained(path: Path | None = None) -> FaceCnn:
     with safe_open(path, "pt") as file:
         settings = json.loads(file.metadata()["settings"])
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    network = FaceCnn(FaceCnnSettings(**given))
+    network = build(settings_from(settings))
     network.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()})
     return network.eval()
-
-
-def _settings(network: FaceCnn) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in network.description.items()
-        if key in FaceCnnSettings.__dataclass_fields__
-    }

@@ -24,9 +24,11 @@ from edge_emotion.types import DIMENSIONS, F32, U8
 
 from ..conversion import svr
 from ..conversion.face import face_onnx
+from ..conversion.quantisation import quantise
 from .affect_svr import AffectSVR
 from .face_affect import FineTuning, RatedFaces, VotedFaces, circumplex, fine_tune, pseudo_affect
-from .face_network import MEAN, SCALE, FaceCnn
+from .face_network import MEAN, SCALE
+from .face_networks import FaceNet
 from .face_sightings import Sightings
 from .face_training import Compute
 from .folds import grouped
@@ -40,7 +42,8 @@ class RegressorSettings:
     """The grid of the regressor and how it is searched.
 
     ``gammas`` are multiples of one over the feature's length; ``pseudo_weights`` weigh a pseudo-labelled FER+ face
-    against a rated one, 0 leaving them out; ``support_vectors`` is the budget of each dimension.
+    against a rated one, 0 leaving them out; ``support_vectors`` is the budget of each dimension; the encoder's int8
+    ranges come from ``calibration_faces`` of each kind.
     """
 
     penalties: tuple[float, ...] = (0.2, 0.5, 1.0)
@@ -49,6 +52,7 @@ class RegressorSettings:
     epsilon: float = 0.08
     pseudo_faces: int = 2000
     support_vectors: int = 600
+    calibration_faces: int = 500
     inner_folds: int = 3
     seed: int = 1
 
@@ -80,9 +84,9 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class FaceModels:
-    """Encoder and regressor as the device runs them."""
+    """Encoder (int8) and regressor as the device runs them."""
 
-    network: FaceCnn
+    network: FaceNet
     encoder: bytes
     regressor: bytes
     choice: Choice
@@ -106,7 +110,7 @@ def encode(model: bytes, features: int, crops: U8, batch: int = 256) -> FaceEnco
 
 
 def fit(
-    start: FaceCnn,
+    start: FaceNet,
     rated: RatedFaces,
     sightings: Sightings,
     groups: NDArray[np.int64],
@@ -131,9 +135,9 @@ def fit(
     """
     known = rated.rows(items)
     network = fine_tune(start, known, voted, settings.fine_tuning, compute, on_step)
-    encoder = face_onnx(network)
     width = network.settings.features
     rows = sightings.trained(items)
+    encoder = quantise(face_onnx(network), _calibration(sightings.crops[rows], voted, settings.regressor))
     features = encode(encoder, width, sightings.crops[rows]).features
     truth = rated.affect[sightings.item[rows]]
     faces = default_rng(settings.regressor.seed).permutation(len(voted.views))
@@ -146,6 +150,15 @@ def fit(
     models = FaceModels(network, encoder, graph, choice, 0.0)
     gap = np.abs(models.predict(features) - model.predict(features)).max()
     return replace(models, regressor_parity=float(gap))
+
+
+def _calibration(crops: U8, voted: VotedFaces, settings: RegressorSettings) -> U8:
+    """Crops for `quantise`: rated faces in any light and FER+ faces, as cropped and as published, in no order."""
+    rng = default_rng(settings.seed)
+    count = settings.calibration_faces
+    sources = (crops, voted.views.crops, voted.views.direct)
+    drawn = np.concatenate([source[rng.permutation(len(source))[:count]] for source in sources])
+    return drawn[rng.permutation(len(drawn))]
 
 
 def choose(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from edge_emotion.types import F32, U8
 
 from .face_augmentation import Augmentation, augment
 from .face_data import FaceViews
-from .face_network import FaceCnn, FaceCnnSettings, to_input
+from .face_network import SIZE, FaceCnnSettings, to_input
+from .face_networks import FaceNet, FaceNetSettings, build, start
+from .face_sface import SFaceNet
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -40,8 +42,25 @@ class FaceTrainingSettings:
     average_decay: float = 0.998
     crop_share: float = 0.5
     seed: int = 1
-    network: FaceCnnSettings = field(default_factory=FaceCnnSettings)
+    head_rate: float = 1.0
+    """Learning rate of features and head, as a multiple."""
+    small_epochs: int = 0
+    """Epochs, the first ones, in which crops are not enlarged (progressive resizing, Howard 2018)."""
+    fading_epochs: float = 0.0
+    """Epochs over which the slopes of an SFace trunk fade to ReLU."""
+    full_epochs: int = 10**9
+    """Epochs in which every level of an SFace trunk learns; after them the first ``frozen`` ones stay, at half the cost
+    (Brock, Lim, Ritchie and Weston, *FreezeOut*, 2017)."""
+    frozen: int = 0
+    network: FaceNetSettings = field(default_factory=FaceCnnSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    calm_epochs: int = 0
+    """Epochs, the last ones, with `calm` in the place of ``augmentation`` (as *YOLOX* does, Ge and others 2021)."""
+    calm: Augmentation = field(
+        default_factory=lambda: Augmentation(
+            rotation=10, zoom=0.1, shift=0.05, light=0.3, erase_share=0.0, spoil_share=0.15
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +125,38 @@ def one_cycle(progress: float, peak: float) -> float:
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weights with decay; biases and batch-norm scales without."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    free = [p for p in network.parameters() if p.ndim <= 1]
+    learning = [p for p in network.parameters() if p.requires_grad]
+    decayed = [p for p in learning if p.ndim > 1]
+    free = [p for p in learning if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
+def rated_groups(network: nn.Module, weight_decay: float, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """`parameter_groups` of each part, with its ``share`` of the learning rate: 1 for parts not in ``rates``."""
+    return [
+        {**group, "share": rates.get(name, 1.0)}
+        for name, part in network.named_children()
+        for group in parameter_groups(part, weight_decay)
+        if group["params"]
+    ]
+
+
+def votes_loss(exits: list[tuple[Tensor, Tensor, Tensor]], target: Tensor) -> Tensor:
+    """Cross entropy to shares of votes ``(n, 8)``, summed over the heads.
+
+    An early head learns from the last one's opinion as much as from the votes (self-distillation: Zhang, Song, Gao,
+    Chen, Bao and Ma, *Be Your Own Teacher*, 2019).
+    """
+    *early, last = [votes.float().log_softmax(1) for _, votes, _ in exits]
+    loss = -(target * last).sum(1).mean()
+    taught = 0.5 * (target + last.detach().exp())
+    for votes in early:
+        loss = loss - (taught * votes).sum(1).mean()
+    return loss
+
+
 class FaceTrainer:
-    """Trains a `FaceCnn`; iterate `epochs` to do so.
+    """Trains a face network; iterate `epochs` to do so.
 
     Each epoch draws from a generator that is seeded by seed and epoch, so a resumed run gives the same bits
     as an uninterrupted one on the same machine.
@@ -122,9 +166,11 @@ class FaceTrainer:
         torch.set_num_threads(compute.threads)
         torch.manual_seed(settings.seed)
         self.settings, self.compute, self.folder = settings, compute, folder
-        self.network = FaceCnn(settings.network).to(compute.device)
+        self.network = start(settings.network).to(compute.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(parameter_groups(self.network, settings.weight_decay))
+        heads = ("feature", "head", "early_feature", "early_head")
+        groups = rated_groups(self.network, settings.weight_decay, dict.fromkeys(heads, settings.head_rate))
+        self.optimiser = torch.optim.AdamW(groups)
         self.average = Average(self.network, settings.average_decay)
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
@@ -133,7 +179,7 @@ class FaceTrainer:
         self,
         views: FaceViews,
         shares: F32,
-        judge: Callable[[FaceCnn], dict[str, Any]],
+        judge: Callable[[FaceNet], dict[str, Any]],
         on_batch: Callable[[], None] = lambda: None,
     ) -> Iterator[dict[str, Any]]:
         """Train the epochs that remain; yield after each what ``judge`` says of the averaged network, and
@@ -146,11 +192,21 @@ class FaceTrainer:
             self.save()
             yield self.history[-1]
 
-    def averaged(self) -> FaceCnn:
+    def averaged(self) -> FaceNet:
         """A copy of the network with the averaged weights, on the CPU, ready for inference."""
-        network = FaceCnn(self.settings.network)
+        network = build(self.settings.network)
         network.load_state_dict(self.average.state)
+        self._set_stage(network, self.epoch - 1e-6)
         return network.eval()
+
+    def _set_stage(self, network: FaceNet, epoch: float) -> None:
+        """Let the network enlarge crops and keep slopes as it should at this time."""
+        if isinstance(network, SFaceNet):
+            network.side = SIZE if epoch < self.settings.small_epochs else network.settings.side
+            fading = self.settings.fading_epochs
+            network.keep_slopes(max(0.0, 1 - epoch / fading) if fading else 0.0)
+            if epoch >= self.settings.full_epochs:
+                network.freeze(self.settings.frozen)
 
     def batches(self, items: int) -> int:
         """Batches in an epoch of ``items`` faces; the incomplete last one is dropped."""
@@ -168,14 +224,16 @@ class FaceTrainer:
             chosen = order[number * settings.batch : (number + 1) * settings.batch]
             images = self._draw(views, chosen, rng)
             target = torch.from_numpy(shares[chosen]).to(device)
-            rate = one_cycle((self.epoch + number / count) / settings.epochs, settings.learning_rate)
+            now = self.epoch + number / count
+            self._set_stage(self.network, now)
+            rate = one_cycle(now / settings.epochs, settings.learning_rate)
             for group in self.optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["share"]
             with torch.autocast(device, torch.bfloat16, enabled=self.compute.bfloat16):
-                _, votes, _ = self.network(images)
-            loss = -(target * votes.float().log_softmax(1)).sum(1).mean()
+                exits = self.network.exits(images)
+            loss = votes_loss(exits, target)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
             self.average.update(self.network)
             total += loss.detach()
@@ -185,7 +243,9 @@ class FaceTrainer:
     def _draw(self, views: FaceViews, chosen: NDArray[np.int64], rng: Generator) -> Tensor:
         cropped = (rng.random(len(chosen)) < self.settings.crop_share) & views.found[chosen]
         pictures = np.where(cropped[:, None, None], views.crops[chosen], views.direct[chosen])
-        images = torch.from_numpy(augment(pictures, self.settings.augmentation, rng)).to(self.compute.device)
+        calm = self.epoch >= self.settings.epochs - self.settings.calm_epochs
+        changes = self.settings.calm if calm else self.settings.augmentation
+        images = torch.from_numpy(augment(pictures, changes, rng)).to(self.compute.device)
         return to_input(images).contiguous(memory_format=torch.channels_last)
 
     def save(self) -> None:
@@ -241,14 +301,27 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def infer(network: FaceCnn, crops: U8, batch: int = 512) -> tuple[F32, F32, F32]:
+def infer(network: FaceNet, crops: U8, batch: int = 64) -> tuple[F32, F32, F32]:
     """Features ``(n, d)``, vote probabilities ``(n, 8)`` and affect ``(n, 2)`` of ``uint8 (n, 48, 48)``
     crops.
     """
     network.eval()
     parts = []
-    for start in range(0, len(crops), batch):
-        features, votes, affect = network(to_input(torch.from_numpy(crops[start : start + batch])))
+    for first in range(0, len(crops), batch):
+        features, votes, affect = network(to_input(torch.from_numpy(crops[first : first + batch])))
         parts.append((features.numpy(), votes.softmax(1).numpy(), affect.numpy()))
     features, votes, affect = (np.concatenate(column) for column in zip(*parts, strict=True))
     return features, votes, affect
+
+
+@torch.inference_mode()
+def exit_votes(network: FaceNet, crops: U8, compute: Compute, batch: int = 64) -> list[F32]:
+    """Vote probabilities ``(n, 8)`` by each head, at the speed of training."""
+    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parts = []
+    for first in range(0, len(crops), batch):
+        images = to_input(torch.from_numpy(crops[first : first + batch]))
+        with torch.autocast("cpu", torch.bfloat16, enabled=compute.bfloat16):
+            heads = network.exits(images.contiguous(memory_format=torch.channels_last))
+        parts.append([votes.float().softmax(1).numpy() for _, votes, _ in heads])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]

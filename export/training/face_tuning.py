@@ -22,14 +22,21 @@ from edge_emotion.errors import BundleError
 from edge_emotion.types import DIMENSIONS, F32, U8, Dimension
 
 from ..conversion.face import face_onnx, fold_norms
+from ..conversion.quantisation import quantise
+from ..conversion.yunet import fold_weights
 from . import shards
 from .blocks import Member, read_labels
 from .delay import shifted
 from .extraction import square
 from .face_augmentation import Augmentation, augment
 from .face_network import FaceCnn, FaceCnnSettings, to_input
+from .face_networks import FaceNet
+from .face_sface import LARGE, SMALL, SFaceNet
 from .face_training import Average, one_cycle, parameter_groups
 from .recurrent import ccc_loss
+
+CALIBRATION = 1500
+"""Frames with which the tuned encoder is quantised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,8 @@ class TuneJob:
             crops, labels = self._frames()
             tune(network, crops, labels, self.settings)
             with shards.whole_file(path) as file:
-                file.write(face_onnx(network))
+                drawn = default_rng(self.settings.seed).permutation(len(crops))[:CALIBRATION]
+                file.write(quantise(face_onnx(network), crops[drawn]))
         return path
 
     def _frames(self) -> tuple[U8, F32]:
@@ -100,7 +108,7 @@ class TuneJob:
         return at.astype(np.intp), labels
 
 
-def tune(network: FaceCnn, crops: U8, labels: F32, settings: TuningSettings) -> None:
+def tune(network: FaceNet, crops: U8, labels: F32, settings: TuningSettings) -> None:
     """Go on training ``network`` in place: crops uint8 (n, 48, 48), labels (n, 2), the CCC of each batch as the loss.
 
     The affect head alone carries the loss; votes drift with the features. Seeded; one thread, so that the result does
@@ -135,29 +143,45 @@ def tune(network: FaceCnn, crops: U8, labels: F32, settings: TuningSettings) -> 
     network.eval()
 
 
-def read_network(path: Path) -> FaceCnn:
-    """The torch network of an ONNX file that `face_onnx` wrote: its batch norms are folded and stay so.
+def read_network(path: Path) -> FaceNet:
+    """The torch network of an ONNX file that `face_onnx` wrote, quantised since or not: its batch norms are folded and
+    stay so.
 
     Raises
     ------
     BundleError
         The encoder is another network; it cannot be fine-tuned.
     """
-    stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer}
+    model = onnx.load(str(path))
+    fold_weights(model)
     state = {
-        name.removeprefix("network."): torch.from_numpy(np.array(values))
-        for name, values in stored.items()
-        if name.startswith("network.")
+        tensor.name.removeprefix("network.").removesuffix("_DequantizeLinear_Output"): torch.from_numpy(
+            np.array(numpy_helper.to_array(tensor))
+        )
+        for tensor in model.graph.initializer
+        if tensor.name.startswith("network.")
     }
     try:
-        network = fold_norms(FaceCnn(_settings(state)))
-        _restore_norms(network, state)
-        network.load_state_dict(state)
+        return _sface(state) if any(name.startswith("trunk.") for name in state) else _cnn(state)
     except (KeyError, RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise BundleError(
             f"{path}: not a face network of ours ({reason}); fine-tune another encoder elsewhere, or use --no-fine-tune"
         ) from None
+
+
+def _sface(state: dict[str, torch.Tensor]) -> FaceNet:
+    depth = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("trunk."))
+    network = fold_norms(SFaceNet(SMALL if depth == max(SMALL.levels) else LARGE))
+    slopes = {name: value for name, value in network.state_dict().items() if name.endswith(".slope")}
+    network.load_state_dict(state | slopes)
+    return network
+
+
+def _cnn(state: dict[str, torch.Tensor]) -> FaceNet:
+    network = fold_norms(FaceCnn(_settings(state)))
+    _restore_norms(network, state)
+    network.load_state_dict(state)
     return network
 
 
@@ -174,7 +198,7 @@ def _settings(state: dict[str, torch.Tensor]) -> FaceCnnSettings:
     )
 
 
-def _restore_norms(network: FaceCnn, state: dict[str, Any]) -> None:
+def _restore_norms(network: FaceNet, state: dict[str, Any]) -> None:
     """Layers whose norm could not be folded keep it, and have no bias of their own."""
     for name in [name for name in state if name.endswith("running_mean")]:
         block_name, number = name.split(".")[:2]

@@ -51,6 +51,7 @@ def data(tmp_path):
 def small(monkeypatch):
     """The recipe at toy size, and no real detector."""
     recipe = face_recipe.FaceRecipe(
+        network="reference",
         votes=FaceTrainingSettings(
             epochs=1, batch=16, network=FaceCnnSettings((4, 4, 8), (3, 3, 3), features=8)
         ),
@@ -62,7 +63,7 @@ def small(monkeypatch):
         ),
         folds=2,
     )
-    monkeypatch.setattr(face_recipe, "shipped_recipe", lambda seed=1, epochs=None: recipe)
+    monkeypatch.setattr(face_recipe, "shipped_recipe", lambda seed=1, epochs=None, network="small": recipe)
     # All cartoons are near duplicates of each other.
     monkeypatch.setattr(face_recipe, "near_duplicates", lambda faces: np.arange(len(faces)) // 2)
     monkeypatch.setattr(face_recipe, "YuNet", CentralFace)
