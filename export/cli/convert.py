@@ -25,6 +25,12 @@ def convert_face(
     data: Path = typer.Option(
         help="Folder with FER+: training faces for the ranges, validation faces to judge."
     ),
+    encoder: Path = typer.Option(
+        None,
+        exists=True,
+        dir_okay=False,
+        help="Float ONNX to start from; by default the bundle's own float form.",
+    ),
     tflite: bool = typer.Option(
         True, help="Also TFLite; the first time, its converter is installed (1.9 GB)."
     ),
@@ -35,7 +41,7 @@ def convert_face(
     """
     from ..conversion.face_conversion import convert_face as convert
 
-    _show(convert(bundle, data, tflite=tflite))
+    _show(convert(bundle, data, encoder=encoder, tflite=tflite))
 
 
 @app.command()

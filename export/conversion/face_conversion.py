@@ -30,10 +30,13 @@ CALIBRATION, JUDGED = 384, 2000
 FILES = {REFERENCE: "encoder_float.onnx", TFLITE: "encoder.tflite"}
 
 
-def convert_face(folder: Path, data: Path, *, tflite: bool = True) -> list[Comparison]:
+def convert_face(
+    folder: Path, data: Path, *, encoder: Path | None = None, tflite: bool = True
+) -> list[Comparison]:
     """Write int8 ONNX as the main file of a bundle's face encoder, and float ONNX and int8 TFLite as variants.
 
-    Ranges come from training faces in ``data``, the comparison from its validation faces.
+    Ranges come from training faces in ``data``, the comparison from its validation faces. ``encoder`` is a float ONNX
+    file to start from, where the bundle does not hold its own.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def convert_face(folder: Path, data: Path, *, tflite: bool = True) -> list[Compa
     """
     bundle = open_bundle(folder)
     part = bundle.manifest.face
-    source = face_forms.float_form(bundle)
+    source = face_forms.float_form(bundle) if encoder is None else encoder.read_bytes()
     corpus = with_votes(find_faces(data))
     crops, _ = _some_crops(part, corpus.only("train"), CALIBRATION)
     forms = {"main": quantise(source, crops, part.encoder.normalisation), REFERENCE: source}
