@@ -120,7 +120,7 @@ def test_a_clip_on_standard_output(tmp_path, tiny_bundle_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     readings = [valid("reading", line) for line in done.stdout.splitlines()]
-    assert 25 <= len(readings) <= 45
+    assert len(readings) >= 25  # more where the machine is loaded and the clip takes longer than its own time
     assert [reading["seq"] for reading in readings] == list(range(1, len(readings) + 1))
     assert any(reading["valid"] and reading["modalities"]["audio"]["used"] for reading in readings)
     assert any(reading["modalities"]["video"]["used"] for reading in readings)
