@@ -30,6 +30,7 @@ def encoder() -> bytes:
     return bundle.file("face", part.encoder, variant).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(
     not (ENVIRONMENT / "complete").exists(), reason="the converter's environment is not there"
