@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from edge_emotion.cli import run
@@ -28,8 +29,9 @@ def show(report: dict[str, Any]) -> None:
                 votes.add_row(name, _percent(report[key][name], 2), str(count))
             run.stdout.print(votes)
     if report.get("recall"):
-        recall = Table(*report["recall"], title="recall, standard protocol")
-        recall.add_row(*(_percent(share) for share in report["recall"].values()))
+        recall = Table("expression", "recall", title="recall, standard protocol")
+        for name, share in report["recall"].items():
+            recall.add_row(name, _percent(share))
         run.stdout.print(recall)
     if report.get("calibration_error") is not None:
         run.stdout.print(f"expected calibration error: {report['calibration_error']:.3f}")
@@ -45,29 +47,47 @@ def show(report: dict[str, Any]) -> None:
 
 
 def _conditions(report: dict[str, Any]) -> Table:
-    table = Table(title="conditions (* held out from training)")
+    """A row for each condition, a column for each figure that any of them has."""
+    rows = {name: _row(name, row, report) for name, row in report["conditions"].items()}
+    mean = report.get("held_out_mean") or {}
+    means = [
+        _figure(mean.get("arousal")),
+        _figure(mean.get("valence")),
+        "",
+        "",
+        _percent(mean.get("accuracy")),
+        "",
+        "",
+    ]
+    titles = ("CCC arousal", "CCC valence", "arousal in 80 %", "valence in 80 %", "accuracy", "ECE", "found")
+    shown = [k for k in range(len(titles)) if any(row[k] != "-" for row in rows.values())]
+    table = Table(
+        title="conditions (* held out from training)", box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True
+    )
     table.add_column("condition", no_wrap=True)
-    for column in ("arousal CCC", "valence CCC", "in 80 %: arousal", "valence", "accuracy", "ECE", "found"):
-        table.add_column(column, justify="right")
-    for name, row in report["conditions"].items():
-        coverage = row.get("coverage_80") or (report.get("coverage_80") or {}).get(name) or {}
-        found = row.get("found", {}).values()
-        table.add_row(
-            name + " *" * (name in HELD_OUT),
-            *(_figure(row[key]["ccc"] if row.get(key) else None) for key in DIMENSIONS),
-            *(_percent(coverage.get(key)) for key in DIMENSIONS),
-            _percent((row.get("accuracy") or {}).get("standard")),
-            _figure(row.get("calibration_error")),
-            _percent(sum(part["faces"] for part in found) / max(1, sum(part["of"] for part in found)))
-            if found
-            else "-",
-        )
-    mean = report.get("held_out_mean")
+    for k in shown:
+        table.add_column(titles[k], justify="right")
+    for name, row in rows.items():
+        table.add_row(name + " *" * (name in HELD_OUT), *(row[k] for k in shown))
     if mean:
         table.add_section()
-        means = (_figure(mean["arousal"]), _figure(mean["valence"]))
-        table.add_row("held-out mean", *means, "", "", _percent(mean["accuracy"]), "", "")
+        table.add_row("held-out mean", *(means[k] for k in shown))
     return table
+
+
+def _row(name: str, row: dict[str, Any], report: dict[str, Any]) -> list[str]:
+    coverage = row.get("coverage_80") or (report.get("coverage_80") or {}).get(name) or {}
+    found = row.get("found", {}).values()
+    share = (
+        sum(part["faces"] for part in found) / max(1, sum(part["of"] for part in found)) if found else None
+    )
+    return [
+        *(_figure(row[key]["ccc"] if row.get(key) else None) for key in DIMENSIONS),
+        *(_percent(coverage.get(key)) for key in DIMENSIONS),
+        _percent((row.get("accuracy") or {}).get("standard")),
+        _figure(row.get("calibration_error")),
+        _percent(share),
+    ]
 
 
 def _figure(value: float | None) -> str:

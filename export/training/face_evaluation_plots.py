@@ -107,6 +107,9 @@ def draw_size_and_light(
         places = [np.median(fact[part]) for part in bins]
         panel.errorbar(places, 100 * shares, 100 * errors, fmt="o-", color="black")
         panel.set(xlabel=name, xscale="log")
+        panel.minorticks_off()
+        ticks = [t for t in (5, 10, 20, 50, 100, 200) if min(places) <= t <= max(places)]
+        panel.set_xticks(ticks, [str(t) for t in ticks])
     panels[0].set_ylabel("accuracy, standard protocol (%)")
     figure.savefig(path, dpi=120)
     plt.close(figure)
