@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +17,32 @@ from . import cross_validate_app, evaluate_app, train_app
 
 if TYPE_CHECKING:
     from ..corpora.speech import SpeechCorpus
+    from ..training.sound_conditions import Condition
     from ..training.speech import SpeechData
     from ..training.speech_windows import Windows
+
+
+class Features(StrEnum):
+    """What the regressor may be fed with."""
+
+    functionals = "functionals"
+    encoder = "encoder"
+    both = "both"
+
 
 DATA = typer.Option(..., "--data", help="A speech corpus, or a folder of corpora; repeatable.")
 SEED = typer.Option(0, help="Of folds, copies and clustering.")
 JOBS = typer.Option(2, min=1, help="Processes at a time.")
-SUPPORT_VECTORS = typer.Option(
-    2000, min=1, help="Most support vectors of a dimension; more are replaced by a reduced set."
-)
+FEATURES = typer.Option(Features.both, help="What the regressor hears.")
+CONDITION = typer.Option(None, help="Judge under one of the named conditions (see docs/speech.md).")
+LANDMARKS = typer.Option(1000, min=1, help="Training rows that the regressor's kernels stand on.")
 VAD_COLUMNS = ("auc", "found", "false_alarm")
 NOTES = (
     "Voice activity: Silero VAD 6.2.3 (MIT) as published; chosen over a decision from descriptors by "
-    "`edge-emotion-export evaluate voice-activity`, see docs/speech.md. Leave-one-speaker-out figures (loso) are of "
-    "EmoTale, utterance means, everything refitted for each speaker."
+    "`edge-emotion-export evaluate voice-activity`, see docs/speech.md. Voice encoder, if there is one: two layers "
+    "of Resemblyzer's (Apache-2.0; Wan et al. 2018), trained on LibriSpeech and VoxCeleb. Leave-one-speaker-out "
+    "figures (loso) are of EmoTale, utterance means, everything refitted for each speaker; held_out is the mean of "
+    "ten conditions whose kind no training copy has."
 )
 AS_JSON = typer.Option(False, "--json", help="Print the report as JSON.")
 
@@ -38,34 +51,50 @@ AS_JSON = typer.Option(False, "--json", help="Print the report as JSON.")
 def train(
     data: list[Path] = DATA,
     out: Path = typer.Option(..., help="The bundle that the acoustic part is written into."),
+    features: Features = FEATURES,
     seed: int = SEED,
-    support_vectors: int = SUPPORT_VECTORS,
+    landmarks: int = LANDMARKS,
+    notes: str = typer.Option("", help="What else the part shall say of itself."),
     judge: bool = typer.Option(
         True, "--cross-validate/--no-cross-validate", help="Leave each speaker out first, for the figures."
     ),
     jobs: int = JOBS,
 ) -> None:
     """Train the acoustic regressor and its sigma; writes OUT/acoustic and OUT/metrics.json."""
+    from edge_emotion.errors import UsageError
+
     from ..conversion.acoustic_part import write_acoustic_part
     from ..corpora.speech import find_speech
     from ..training import speech, speech_evaluation
+    from ..training.sound_conditions import named
 
+    if features is Features.encoder:
+        raise UsageError("the device computes the functionals anyway: train on functionals or on both")
     corpora = find_speech(data)
-    spoken = _training_data(corpora, seed, jobs, speakers=3 if judge else 2)
+    spoken = _training_data(corpora, features, seed, jobs, speakers=3 if judge else 2)
     report: dict[str, Any] = {}
     if judge:
-        trials = _trials(spoken, seed, jobs)
+        trials = _trials(spoken, features, named(), seed, jobs)
         with _bar("leaving each speaker out") as progress:
             report = speech_evaluation.cross_validate(
-                spoken, trials, budget=support_vectors, seed=seed, jobs=jobs, progress=progress
+                spoken, trials, budget=landmarks, seed=seed, jobs=jobs, progress=progress
             )
     with run.stderr.status("fitting") as status:
         everyone = spoken.rated | ~spoken.rated
-        fitted = speech.fit(spoken, everyone, budget=support_vectors, seed=seed, progress=status.update)
-    options = f"--seed {seed} --support-vectors {support_vectors}"
+        fitted = speech.fit(spoken, everyone, budget=landmarks, seed=seed, progress=status.update)
+    options = f"--features {features} --seed {seed} --landmarks {landmarks}"
     command = f"edge-emotion-export train speech --data DATA --out BUNDLE {options}"
     metrics = _flat(report) if report else {f"inner_ccc_{k}": v for k, v in fitted.out_of_fold.items()}
-    write_acoustic_part(out, fitted, corpora, command=command, seed=seed, metrics=metrics, notes=NOTES)
+    write_acoustic_part(
+        out,
+        fitted,
+        corpora,
+        features=features,
+        command=command,
+        seed=seed,
+        metrics=metrics,
+        notes=f"{NOTES} {notes}".strip(),
+    )
     report |= {
         "inner_folds_ccc": fitted.out_of_fold,
         "command": command,
@@ -79,21 +108,28 @@ def train(
 @cross_validate_app.command("speech")
 def cross_validate(
     data: list[Path] = DATA,
+    features: Features = FEATURES,
     seed: int = SEED,
-    support_vectors: int = SUPPORT_VECTORS,
+    landmarks: int = LANDMARKS,
+    plot: Path = typer.Option(None, help="Draw CCC over noise and distance into this picture (PNG, SVG)."),
     jobs: int = JOBS,
     as_json: bool = AS_JSON,
 ) -> None:
     """Leave each speaker out in turn; hyper-parameters, scale and sigma are fitted anew among the others."""
     from ..corpora.speech import find_speech
     from ..training import speech_evaluation
+    from ..training.sound_conditions import along_series, named
+    from ..training.speech_plot import draw_series
 
-    spoken = _training_data(find_speech(data), seed, jobs, speakers=3)
-    trials = _trials(spoken, seed, jobs)
+    spoken = _training_data(find_speech(data), features, seed, jobs, speakers=3)
+    asked = [*named(), *along_series()] if plot else named()
+    trials = _trials(spoken, features, asked, seed, jobs)
     with _bar("leaving each speaker out") as progress:
         report = speech_evaluation.cross_validate(
-            spoken, trials, budget=support_vectors, seed=seed, jobs=jobs, progress=progress
+            spoken, trials, budget=landmarks, seed=seed, jobs=jobs, progress=progress
         )
+    if plot:
+        draw_series(report["series"], plot)
     _print(report, as_json=as_json)
 
 
@@ -101,46 +137,48 @@ def cross_validate(
 def evaluate(
     data: list[Path] = DATA,
     bundle: Path = typer.Option(None, help="A bundle; the embedded default without it."),
+    condition: str = CONDITION,
+    plot: Path = typer.Option(None, help="Draw CCC over noise and distance into this picture (PNG, SVG)."),
     with_training_items: bool = typer.Option(
         False, help="Judge utterances too that the bundle was trained on (the figures then flatter it)."
     ),
+    seed: int = SEED,
     as_json: bool = AS_JSON,
 ) -> None:
     """Judge a bundle on rated utterances that it was not trained on, through the device's own code."""
-    import numpy as np
-
-    from edge_emotion.errors import InputError
+    from edge_emotion.errors import InputError, UsageError
     from edge_emotion.model.bundle import open_bundle
-    from edge_emotion.types import DIMENSIONS
 
     from ..conversion.acoustic_part import trained_on
     from ..corpora.speech import find_speech, item_hash, rated, read_sound
-    from ..training.metrics import score_both
-    from ..training.speech_evaluation import evaluate as listen
+    from ..training.sound_conditions import CLEAN, CONDITIONS, SERIES
+    from ..training.speech_evaluation import judge_bundle
+    from ..training.speech_plot import draw_series
 
+    if condition is not None and condition not in CONDITIONS:
+        raise UsageError(f"no condition {condition!r}: choose from {', '.join(CONDITIONS)}")
     opened = open_bundle(bundle)
     known = trained_on(opened.path / "acoustic", opened.manifest.acoustic)
-    recordings = rated(find_speech(data))
-    sounds = [read_sound(recording.audio) for recording in recordings if recording.audio]
-    kept = [i for i, sound in enumerate(sounds) if with_training_items or item_hash(sound) not in known]
+    spoken = [(r, read_sound(r.audio)) for r in rated(find_speech(data)) if r.audio]
+    kept = [pair for pair in spoken if with_training_items or item_hash(pair[1]) not in known]
     if not kept:
         raise InputError(
-            f"all {len(sounds)} rated utterances were trained on: give other data, cross-validate, "
+            f"all {len(spoken)} rated utterances were trained on: give other data, cross-validate, "
             "or ask for --with-training-items"
         )
+    asked = CONDITIONS[condition].condition if condition else CLEAN
     with _bar("listening") as progress:
-        said = listen(opened, [sounds[i] for i in kept], progress)
-    truth = np.array([[recordings[i].rating(d) for d in DIMENSIONS] for i in kept])
-    heard = ~np.isnan(said[:, 0])
-    if not heard.any():
-        raise InputError("the bundle gave no reading for any utterance: too short, or no speech in them")
-    report: dict[str, Any] = {
-        **score_both(truth[heard], said[heard]),
-        "trained_on_left_out": len(sounds) - len(kept),
-        "without_reading": int((~heard).sum()),
-        "bundle": opened.manifest.id,
-    }
-    _print(report, as_json=as_json)
+        report: dict[str, Any] = judge_bundle(opened, kept, asked, seed=seed, progress=progress)
+    report |= {"trained_on_left_out": len(spoken) - len(kept), "bundle": opened.manifest.id}
+    if plot:
+        report["series"] = {
+            axis: {
+                f"{x:g}": _ccc(judge_bundle(opened, kept, point, seed=seed)) for x, point in points.items()
+            }
+            for axis, points in SERIES.items()
+        }
+        draw_series(report["series"], plot)
+    _print(report, as_json=as_json, name=condition or "clean")
 
 
 @evaluate_app.command("voice-activity")
@@ -179,38 +217,52 @@ def voice_activity(data: list[Path] = DATA, seed: int = SEED, as_json: bool = AS
     run.stdout.print(table)
 
 
-def _training_data(corpora: list[SpeechCorpus], seed: int, jobs: int, *, speakers: int) -> SpeechData:
+def _training_data(
+    corpora: list[SpeechCorpus], features: Features, seed: int, jobs: int, *, speakers: int
+) -> SpeechData:
     from ..corpora.records import require_speakers
     from ..corpora.speech import rated
+    from ..training.sound_conditions import CLEAN
     from ..training.speech import SpeechData
     from ..training.speech_windows import copy_conditions, read_windows
 
-    require_speakers(rated(corpora), speakers, "splitting rated speech by speaker")
+    judged = rated(corpora)
+    require_speakers(judged, speakers, "splitting rated speech by speaker")
     recordings = [recording for corpus in corpora for recording in corpus.recordings]
+    names = {recording.name for recording in judged}
     with _bar("describing training speech") as progress:
         windows = read_windows(
-            recordings, lambda name: copy_conditions(name, seed), seed=seed, jobs=jobs, progress=progress
+            recordings,
+            lambda name: copy_conditions(name, seed) if name in names else [CLEAN],
+            seed=seed,
+            jobs=jobs,
+            # so that nobody who is left out is heard in the background of the others
+            talkers=[recording for recording in recordings if recording.name not in names],
+            progress=progress,
         )
-    return SpeechData(recordings, windows)
+    return SpeechData(recordings, windows.columns(features))
 
 
-def _trials(spoken: SpeechData, seed: int, jobs: int) -> Windows:
-    from ..training.speech_evaluation import TRIALS
+def _trials(
+    spoken: SpeechData, features: Features, conditions: list[Condition], seed: int, jobs: int
+) -> Windows:
     from ..training.speech_windows import read_windows
 
-    rated = {
-        recording.name
-        for recording, is_rated in zip(spoken.recordings, spoken.rated, strict=True)
-        if is_rated
-    }
+    judged = [r for r, is_rated in zip(spoken.recordings, spoken.rated, strict=True) if is_rated]
+    names = {recording.name for recording in judged}
     with _bar("describing test speech") as progress:
         return read_windows(
             spoken.recordings,
-            lambda name: list(TRIALS.values()) if name in rated else [],
+            lambda name: conditions if name in names else [],
             seed=seed + 1,
             jobs=jobs,
+            talkers=judged,
             progress=progress,
-        )
+        ).columns(features)
+
+
+def _ccc(report: dict[str, Any]) -> dict[str, float]:
+    return {dimension: report[dimension]["ccc"] for dimension in ("arousal", "valence")}
 
 
 @contextmanager
@@ -233,10 +285,11 @@ def _flat(report: dict[str, Any]) -> dict[str, float]:
         flat[f"loso_pink_10_db_ccc_{dimension}"] = round(
             report["conditions"]["pink_10_db"][dimension]["ccc"], 4
         )
+        flat[f"loso_held_out_ccc_{dimension}"] = round(report["held_out"][dimension], 4)
     return flat
 
 
-def _print(report: dict[str, Any], *, as_json: bool) -> None:
+def _print(report: dict[str, Any], *, as_json: bool, name: str = "clean") -> None:
     if as_json:
         print(json.dumps(report, indent=1))
         return
@@ -246,10 +299,10 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
         run.stdout.print(f"CCC of the inner folds: {report['inner_folds_ccc']}")
         return
     table = Table("condition", "arousal CCC", "valence CCC", "RMSE", "within 80 % interval", "n")
-    for name, scores in {"clean": report, **report.get("conditions", {})}.items():
+    for condition, scores in {name: report, **report.get("conditions", {})}.items():
         inside = scores.get("interval_80", {})
         table.add_row(
-            name,
+            f"{condition} (held out)" if scores.get("held_out") is True else condition,
             f"{scores['arousal']['ccc']:.3f}",
             f"{scores['valence']['ccc']:.3f}",
             f"{scores['arousal']['rmse']:.3f} {scores['valence']['rmse']:.3f}",
@@ -257,6 +310,6 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
             str(scores["arousal"]["n"]),
         )
     run.stdout.print(table)
-    for name in ("anger_over_sadness", "trained_on_left_out", "without_reading"):
-        if report.get(name) is not None:
-            run.stdout.print(f"{name.replace('_', ' ')}: {report[name]:.3g}")
+    for fact in ("anger_over_sadness", "trained_on_left_out", "without_reading"):
+        if report.get(fact) is not None:
+            run.stdout.print(f"{fact.replace('_', ' ')}: {report[fact]:.3g}")

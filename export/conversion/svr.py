@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, numpy_helper
 from skl2onnx import convert_sklearn, update_registered_converter
 from skl2onnx.algebra.onnx_ops import (
     OnnxAdd,
@@ -47,14 +47,14 @@ ROUNDING = 1e-5
 class Constants:
     """The numbers of the graph, float64, for standardised rows ``z = (x - mean) * inverse_scale``.
 
-    ``prediction = exp(z @ cross - |z|^2 * gamma + offset) @ weights + z @ linear + intercept``; ``gamma`` and
-    ``offset`` have one entry for each support vector, which folds a dimension's own kernel width into the
-    shared product.
+    ``prediction = exp(2 gamma * (z @ supports.T) - |z|^2 * gamma + offset) @ weights + z @ linear + intercept``;
+    ``gamma`` and ``offset`` have one entry for each support vector, which folds a dimension's own kernel width into
+    the shared product.
     """
 
     mean: F64
     inverse_scale: F64
-    cross: F64
+    supports: F64
     gamma: F64
     offset: F64
     weights: F64
@@ -89,7 +89,7 @@ def fold(scaler: StandardScaler, regressors: Sequence[Kernel | LinearSVR]) -> Co
     return Constants(
         mean=mean32,
         inverse_scale=inverse32,
-        cross=2.0 * (supports * gamma[:, None]).T,
+        supports=supports,
         gamma=gamma,
         offset=-gamma * np.sum(supports**2, axis=1),
         weights=np.array([weights for _, weights in columns.values()]).reshape(-1, outputs),
@@ -146,7 +146,18 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         norm = node(OnnxReduceSumSquare, z, axes=[1], keepdims=1)
         # z.s and |z|^2 are summed before the exponential: one product, one outer product, no intermediate
         # distances.
-        exponent = node(OnnxAdd, node(OnnxMatMul, z, f32(c.cross)), f32(c.offset))
+        half = c.supports.T.astype(np.float16)
+        if np.array_equal(
+            half, c.supports.T
+        ):  # they are stored short, and the graph is folded as it is loaded
+            name = scope.get_unique_variable_name("supports")
+            stored = numpy_helper.from_array(np.ascontiguousarray(half))
+            container.add_initializer(name, TensorProto.FLOAT16, half.shape, stored)
+            long = node(OnnxCast, name, to=TensorProto.FLOAT)
+            cross = node(OnnxMul, long, f32(2.0 * c.gamma))
+        else:
+            cross = f32(2.0 * (c.supports * c.gamma[:, None]).T)
+        exponent = node(OnnxAdd, node(OnnxMatMul, z, cross), f32(c.offset))
         exponent = node(OnnxSub, exponent, node(OnnxMatMul, norm, f32(c.gamma[None])))
         # Large weights of both signs nearly cancel: their sum alone is taken in double precision.
         kernel = node(OnnxCast, node(OnnxExp, exponent), to=TensorProto.DOUBLE)

@@ -106,14 +106,20 @@ class AffectSVR(RegressorMixin, BaseEstimator):
         return self
 
     @classmethod
-    def of(cls, scaler: StandardScaler, regressors: Sequence[SVR | LinearSVR]) -> AffectSVR:
-        """Wrap an already fitted standardiser and the fitted regressors of arousal and valence on its
-        output.
+    def of(
+        cls,
+        scaler: StandardScaler,
+        regressors: Sequence[SVR | LinearSVR | Kernel],
+        scores: NormalScores | None = None,
+    ) -> AffectSVR:
+        """Wrap what is already fitted: a standardiser, after ``scores`` if there are any, and the regressors of
+        arousal and valence on its output.
         """
-        model = cls(*regressors)
-        model.scores_ = None
+        arousal, valence = regressors
+        model = cls(arousal, valence)
+        model.scores_ = scores
         model.scaler_ = scaler
-        model.regressors_ = [r if isinstance(r, LinearSVR) else _kernel(r) for r in regressors]
+        model.regressors_ = [_kernel(r) if isinstance(r, SVR) else r for r in regressors]
         return model
 
     def predict(self, X: ArrayLike) -> F64:

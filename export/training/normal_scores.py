@@ -31,6 +31,8 @@ class NormalScores(TransformerMixin, BaseEstimator):
     ----------
     start_, knot_, inverse_width_, rise_
         Shapes (d,) and, for the rest, (d, knots - 1).
+    lines_
+        The same map as knots and scores of each feature.
     """
 
     def __init__(self, knots: int = 33) -> None:
@@ -40,9 +42,9 @@ class NormalScores(TransformerMixin, BaseEstimator):
         """Take the quantiles of the rows ``X`` (n, d)."""
         x = np.asarray(X, np.float64)
         shares = np.linspace(OUTERMOST, 1 - OUTERMOST, self.knots)
-        ramps = [
-            _ramps(column, norm.ppf(shares)) for column in np.quantile(x, shares, axis=0).T.astype(np.float32)
-        ]
+        quantiles = np.quantile(x, shares, axis=0).T.astype(np.float32)
+        self.lines_ = [_line(column, norm.ppf(shares)) for column in quantiles]
+        ramps = [_ramps(*line, self.knots - 1) for line in self.lines_]
         starts, knots, inverse_widths, rises = zip(*ramps, strict=True)
         self.start_ = np.array(starts)
         self.knot_ = np.array(knots)
@@ -53,20 +55,18 @@ class NormalScores(TransformerMixin, BaseEstimator):
     def transform(self, X: ArrayLike) -> F64:
         """Scores (n, d), about -3.1 to 3.1."""
         x = np.asarray(X, np.float64)
-        scores = np.empty_like(x)
-        for d in range(x.shape[1]):  # one feature at a time: all at once would not fit in memory
-            climbed = np.clip((x[:, d, None] - self.knot_[d]) * self.inverse_width_[d], 0.0, 1.0)
-            scores[:, d] = self.start_[d] + climbed @ self.rise_[d]
-        return scores
+        return np.stack([np.interp(x[:, d], *line) for d, line in enumerate(self.lines_)], axis=1)
 
 
-def _ramps(quantiles: NDArray[np.float32], scores: F64) -> tuple[float, F64, F64, F64]:
-    """Start, knots, inverse widths and rises of one feature; a value that many rows share gets the mean of its
-    scores.
-    """
+def _line(quantiles: NDArray[np.float32], scores: F64) -> tuple[F64, F64]:
+    """Knots and scores of one feature; a value that many rows share gets the mean of its scores."""
     knots, inverse = np.unique(quantiles.astype(np.float64), return_inverse=True)
-    values = np.bincount(inverse, scores) / np.bincount(inverse)
-    spare = len(scores) - len(knots)
-    widths = np.diff(knots)
-    left = np.pad(knots[:-1], (0, spare))
-    return float(values[0]), left, np.pad(1.0 / widths, (0, spare)), np.pad(np.diff(values), (0, spare))
+    return knots, np.bincount(inverse, scores) / np.bincount(inverse)
+
+
+def _ramps(knots: F64, values: F64, count: int) -> tuple[float, F64, F64, F64]:
+    """Start, and ``count`` knots, inverse widths and rises of one feature; spare ones rise by nothing."""
+    spare = count - (len(knots) - 1)
+    inverse = 1.0 / np.diff(knots)
+    left, inverse, rises = (np.pad(part, (0, spare)) for part in (knots[:-1], inverse, np.diff(values)))
+    return float(values[0]), left, inverse, rises

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVR
 
-from edge_emotion.types import DIMENSIONS, F32
+from edge_emotion.types import DIMENSIONS
 
 from ..corpora.records import Recording
 from . import sigma
 from .affect_svr import AffectSVR
-from .folds import Fold, grouped, leave_one_out
+from .folds import grouped, leave_one_out
+from .landmarks import Landmarks, Moments
 from .metrics import ccc
 from .normal_scores import NormalScores
 from .speech_windows import Windows
@@ -26,13 +26,13 @@ F64 = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-GRID = ((1.0, 0.3), (3.0, 0.3), (3.0, 0.1), (1.0, 1.0))
-"""C, and gamma times the number of features, on standardised features."""
-GRID_UNRATED = (0.0, 0.5)
-"""Weight of utterances whose ratings are only guessed from the intended emotion."""
-EPSILON = 0.1
-TUNING_COPIES = (0, 3)
-"""Hyper-parameters are judged on clean sound and on one noisy copy (10 dB) of it."""
+LANDMARKS = 1000
+CLEAN_WEIGHT = 2.0
+UNRATED_WEIGHT = 0.6
+"""Of the clean copy of a rated utterance and of an unrated one; another copy weighs 1 (see docs/speech.md)."""
+GAMMA = 0.2
+"""Of the kernel, times the number of features; 0.1 and 0.4 do as well."""
+PENALTIES = (0.1, 0.3, 1.0, 3.0)
 INNER_FOLDS = 4
 LARGEST_STRETCH = 2.0
 MINIMUM_VOICED = 0.1
@@ -76,7 +76,7 @@ class SpeechData:
 
         NaN where neither is known, so that such a recording is left out.
         """
-        ratings, rated = self.ratings, self.rated
+        ratings, rated = self.ratings.copy(), self.rated
         intended = np.array([recording.intended or "" for recording in self.recordings])
         for emotion in np.unique(intended[~rated]):
             same = known & rated & (intended == emotion)
@@ -87,15 +87,10 @@ class SpeechData:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Hyper-parameters of one dimension; ``gamma`` times the number of features."""
+    """What was chosen for one dimension, and the CCC of utterance means that it had out of fold, over all copies."""
 
-    C: float
-    gamma: float
-    unrated: float
-
-    def estimator(self, features: int) -> SVR:
-        """An unfitted regressor for so many features."""
-        return SVR(C=self.C, gamma=self.gamma / features, epsilon=EPSILON, cache_size=500)
+    penalty: float
+    agreement: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,33 +117,34 @@ def fit(
     data: SpeechData,
     known: Mask,
     *,
-    budget: int | None = None,
+    budget: int = LANDMARKS,
     seed: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
     """Fit on the recordings in ``known`` and nothing else.
 
-    Hyper-parameters are those of the best CCC of utterance means, over clean and noisy copies, in folds without a
+    Hyper-parameters are those of the best CCC of utterance means, over clean and all other copies, in folds without a
     common speaker. The out-of-fold predictions also give the scale that undoes the regressor's shrinking (CCC asks for
     the ratings' variance; our choice) and the errors that sigma is fitted to.
     """
+    progress("ranking the features")
     rows = _rows(data, known)
-    folds = _inner_folds(rows, seed)
-    choices, unseen, scales = [], np.empty((len(rows.clip), 2)), []
-    for k, name in enumerate(DIMENSIONS):
-        progress(f"choosing hyper-parameters of {name}")
-        choices.append(max(_grid(rows), key=lambda choice: _agreement(rows, k, choice, folds)))
-        unseen[:, k] = _predict_unseen(rows, k, choices[k], folds, np.arange(len(rows.clip)))
-        scales.append(_scale(rows, k, unseen[:, k]))
-        centre, factor, new_centre = scales[k]
-        unseen[:, k] = new_centre + factor * (unseen[:, k] - centre)
-
-    progress("fitting the regressor")
-    arousal, valence = (choice.estimator(rows.features.shape[1]) for choice in choices)
-    model = AffectSVR(arousal, valence, budget=budget, seed=seed, scores=True)
-    weights = [np.where(rows.rated, 1.0, choice.unrated) for choice in choices]
-    few = rows.first
-    model.fit(rows.features[few], rows.target[few], np.stack(weights, axis=1)[few])
+    chosen = np.random.default_rng(seed).permutation(len(rows.z))[:budget]
+    landmarks = Landmarks.of(rows.z[chosen], GAMMA / rows.z.shape[1])
+    progress("choosing penalties")
+    kernel = landmarks.kernel(rows.z)
+    everything = Moments.of(kernel, rows.target, rows.weight)
+    trials = _unseen(rows, landmarks, kernel, everything, seed)
+    choices, scales, regressors, unseen = [], [], [], np.empty(rows.target.shape)
+    for k in range(len(DIMENSIONS)):
+        agreement = [_agreement(rows, k, trial[:, k]) for trial in trials]
+        number = int(np.argmax(agreement))
+        choices.append(Choice(PENALTIES[number], agreement[number]))
+        scales.append(_scale(rows, k, trials[number, :, k]))
+        unseen[:, k] = _scaled(trials[number, :, k], scales[k])
+        weights, intercept = landmarks.solve(everything, PENALTIES[number])
+        regressors.append(landmarks.expansion(weights[:, k], float(intercept[k])))
+    model = AffectSVR.of(_identity(rows.z.shape[1]), regressors, rows.scores)
     model.rescale(scales)
 
     progress("fitting sigma")
@@ -157,14 +153,15 @@ def fit(
         (unseen - rows.target)[judged],
         {name: values[judged] for name, values in rows.facts.items()},
         sigma.AUDIO_TERMS,
-        weights=_weights(rows.clip[judged], rows.copy[judged]),
+        weights=rows.share[judged],
     )
-    clean = np.flatnonzero(rows.rated & (rows.copy == 0))
-    out_of_fold = {
-        str(name): _ccc_of_means(rows, k, clean, unseen[clean, k]) for k, name in enumerate(DIMENSIONS)
-    }
+    clean = rows.judged(0)
+    names = [str(name) for name in DIMENSIONS]
     return Fitted(
-        model, parameters, {str(k): v for k, v in zip(DIMENSIONS, choices, strict=True)}, out_of_fold
+        model,
+        parameters,
+        dict(zip(names, choices, strict=True)),
+        {name: _ccc_of_means(rows, k, clean, unseen[clean, k]) for k, name in enumerate(names)},
     )
 
 
@@ -190,12 +187,10 @@ def outer_folds(data: SpeechData) -> list[tuple[str, Mask, Mask]]:
 class _Rows:
     """The windows that may be used, column by column.
 
-    ``z`` are their standardised normal scores; ``first`` points at the first window of each copy of each utterance:
-    more windows of it make fitting slower and nothing better (measured), so all of them are judged but only these are
-    fitted.
+    ``z`` are their normal scores; ``share`` is 1 for each copy of an utterance, divided among its windows.
     """
 
-    features: F32
+    scores: NormalScores
     z: F64
     target: F64
     facts: dict[str, F64]
@@ -203,63 +198,62 @@ class _Rows:
     copy: Index
     rated: Mask
     speaker: NDArray[np.str_]
-    first: Index
+    share: F64
+
+    @property
+    def weight(self) -> F64:
+        """In the fit."""
+        of_copy = np.where(self.copy == 0, CLEAN_WEIGHT, 1.0)
+        return np.asarray(self.share * np.where(self.rated, of_copy, UNRATED_WEIGHT))
+
+    def judged(self, copy: int) -> Index:
+        """Rows of one copy of rated speech."""
+        return np.flatnonzero(self.rated & (self.copy == copy))
 
 
 def _rows(data: SpeechData, known: Mask) -> _Rows:
     targets = data.targets(known)
-    usable = known & ~np.isnan(targets[:, 0])
-    voiced = data.windows.facts["voiced"] >= MINIMUM_VOICED
-    windows = data.windows.take(usable[data.windows.clip] & voiced & data.windows.whole)
-    first = np.unique(_pairs(windows.clip, windows.copy), return_index=True)[1]
-    scores = NormalScores().fit(windows.features[first])
-    scaler = StandardScaler().fit(scores.transform(windows.features[first]))
+    usable = (known & ~np.isnan(targets[:, 0]))[data.windows.clip] & data.windows.whole
+    windows = data.windows.take(usable & (data.windows.facts["voiced"] >= MINIMUM_VOICED))
+    scores = NormalScores().fit(windows.features)
+    copies = windows.clip * (windows.copy.max() + 1) + windows.copy
+    _, inverse, counts = np.unique(copies, return_inverse=True, return_counts=True)
     return _Rows(
-        features=windows.features,
-        z=scaler.transform(scores.transform(windows.features)),
+        scores=scores,
+        z=scores.transform(windows.features),
         target=targets[windows.clip],
         facts=windows.facts,
         clip=windows.clip,
         copy=windows.copy,
         rated=data.rated[windows.clip],
         speaker=data.speakers[windows.clip],
-        first=first,
+        share=1.0 / counts[inverse],
     )
 
 
-def _inner_folds(rows: _Rows, seed: int) -> list[Fold]:
-    """Folds that test rated speech of some speakers and train on all that others said."""
+def _inner_folds(rows: _Rows, seed: int) -> list[Index]:
+    """Rows of rated speech to be tested together, no speaker in two of them."""
     rated = np.flatnonzero(rows.rated)
     count = min(INNER_FOLDS, len(np.unique(rows.speaker[rated])))
-    tests = [rated[fold.test] for fold in grouped(rows.speaker[rated], count, seed=seed)]
-    everything = np.arange(len(rows.clip))
-    return [Fold(np.setdiff1d(everything, test), test) for test in tests]
+    return [rated[fold.test] for fold in grouped(rows.speaker[rated], count, seed=seed)]
 
 
-def _grid(rows: _Rows) -> list[Choice]:
-    unrated = (0.0,) if rows.rated.all() else GRID_UNRATED
-    return [Choice(c, gamma, weight) for c, gamma in GRID for weight in unrated]
+def _unseen(rows: _Rows, landmarks: Landmarks, kernel: F64, everything: Moments, seed: int) -> F64:
+    """Predictions for rated rows, fitted without their speakers, (penalties, rows, 2); NaN for the others."""
+    unseen = np.full((len(PENALTIES), *rows.target.shape), np.nan)
+    for test in _inner_folds(rows, seed):
+        others = everything - Moments.of(kernel[test], rows.target[test], rows.weight[test])
+        for number, penalty in enumerate(PENALTIES):
+            weights, intercept = landmarks.solve(others, penalty)
+            unseen[number, test] = kernel[test] @ weights + intercept
+    return unseen
 
 
-def _agreement(rows: _Rows, k: int, choice: Choice, folds: Sequence[Fold]) -> float:
-    """Mean over `TUNING_COPIES` of the CCC of utterance means, out of fold."""
-    used = np.flatnonzero(np.isin(rows.copy, TUNING_COPIES))
-    unseen = _predict_unseen(rows, k, choice, folds, used)
-    judged = [used[rows.rated[used] & (rows.copy[used] == copy)] for copy in TUNING_COPIES]
-    return float(np.mean([_ccc_of_means(rows, k, some, unseen[some]) for some in judged]))
-
-
-def _predict_unseen(rows: _Rows, k: int, choice: Choice, folds: Sequence[Fold], used: Index) -> F64:
-    """Dimension k of each row in ``used``, fitted on the rows in ``used`` of other speakers; NaN elsewhere."""
-    predictions = np.full(len(rows.clip), np.nan)
-    weight = np.where(rows.rated, 1.0, choice.unrated)
-    fitted = np.intersect1d(np.intersect1d(used, rows.first), np.flatnonzero(weight > 0))
-    for train, test in folds:
-        here, there = np.intersect1d(fitted, train), np.intersect1d(used, test)
-        regressor = choice.estimator(rows.z.shape[1])
-        regressor.fit(rows.z[here], rows.target[here, k], sample_weight=weight[here])
-        predictions[there] = regressor.predict(rows.z[there])
-    return predictions
+def _agreement(rows: _Rows, k: int, unseen: F64) -> float:
+    """Mean over the copies of the CCC of utterance means, out of fold and scaled."""
+    scaled = _scaled(unseen, _scale(rows, k, unseen))
+    copies = [rows.judged(copy) for copy in np.unique(rows.copy[rows.rated])]
+    return float(np.mean([_ccc_of_means(rows, k, some, scaled[some]) for some in copies]))
 
 
 def _ccc_of_means(rows: _Rows, k: int, some: Index, predictions: F64) -> float:
@@ -270,18 +264,20 @@ def _ccc_of_means(rows: _Rows, k: int, some: Index, predictions: F64) -> float:
 
 def _scale(rows: _Rows, k: int, unseen: F64) -> tuple[float, float, float]:
     """Centre, factor and new centre that give clean utterance means the mean and deviation of their ratings."""
-    clean = np.flatnonzero(rows.rated & (rows.copy == 0))
+    clean = rows.judged(0)
     _, truth = utterance_means(rows.clip[clean], rows.target[clean, k, None])
     _, found = utterance_means(rows.clip[clean], unseen[clean, None])
     factor = float(np.clip(truth.std() / found.std(), 1.0, LARGEST_STRETCH))
     return float(found.mean()), factor, float(truth.mean())
 
 
-def _weights(clip: Index, copy: Index) -> F64:
-    """Each copy of each utterance weighs 1, shared by its windows."""
-    _, inverse, counts = np.unique(_pairs(clip, copy), return_inverse=True, return_counts=True)
-    return np.asarray(1.0 / counts[inverse])
+def _scaled(values: F64, scale: tuple[float, float, float]) -> F64:
+    centre, factor, new_centre = scale
+    return np.asarray(new_centre + factor * (values - centre))
 
 
-def _pairs(clip: Index, copy: Index) -> Index:
-    return np.asarray(clip * (copy.max() + 1) + copy)
+def _identity(width: int) -> StandardScaler:
+    """Normal scores are standard already; exact in every precision."""
+    scaler = StandardScaler()
+    scaler.mean_, scaler.scale_ = np.zeros(width), np.ones(width)
+    return scaler

@@ -13,29 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from edge_emotion.errors import InputError
 from edge_emotion.model.bundle import Bundle
 from edge_emotion.pipeline import EmotionPipeline, replay
 from edge_emotion.types import DIMENSIONS, F32, AudioBlock
 
+from ..corpora.records import Recording
 from ..corpora.speech import RATE_HZ
 from . import sigma
 from .metrics import bootstrap, ccc, score_both
-from .sound_augmentation import CLEAN, Condition
+from .sound_conditions import CONDITIONS, SERIES, Condition, apply, generator
 from .speech import MINIMUM_VOICED, SpeechData, fit, outer_folds, utterance_means
 from .speech_windows import Windows
 
 F64 = NDArray[np.float64]
-
-TRIALS: dict[str, Condition] = {
-    "clean": CLEAN,
-    "pink_10_db": Condition("pink", 10.0),
-    "white_10_db": Condition("white", 10.0),
-    "babble_10_db": Condition("babble", 10.0),
-    "room_0.5_s": Condition(reverberation_s=0.5),
-    "gain_-20_db": Condition(gain_db=-20.0),
-    "gain_8_db": Condition(gain_db=8.0),
-}
-"""What the held-out speech is put through, by the name in the report."""
 
 
 def cross_validate(
@@ -54,8 +45,8 @@ def cross_validate(
     data
         Training windows of all recordings.
     trials
-        Windows of the same recordings as they are judged; ``copy`` counts `TRIALS`. Windows without speech are left
-        out, as the device does.
+        Windows of the same recordings as they are judged; ``copy`` counts `CONDITIONS` and then, where they were asked
+        for, the points of `SERIES`. Windows without speech are left out, as the device does.
     progress
         Called with the number of finished and of all folds.
 
@@ -64,8 +55,9 @@ def cross_validate(
     dict
         ``arousal`` and ``valence``: scores of the utterances' means on clean sound, with the 95 % interval of the CCC
         under resampled speakers; ``interval_80``: share of windows within the 80 % interval; ``conditions``: the same
-        for each of `TRIALS`; ``anger_over_sadness``: share of same-speaker pairs with the higher arousal on the angry
-        utterance.
+        for each of `CONDITIONS`, and whether it was held out; ``held_out``: the mean CCC of those; ``series``: CCC
+        along each of `SERIES`, where ``trials`` have them; ``anger_over_sadness``: share of same-speaker pairs with
+        the higher arousal on the angry utterance.
     """
     folds = outer_folds(data)
     tasks = [(data, trials, train, test, budget, seed) for _, train, test in folds]
@@ -85,9 +77,44 @@ def cross_validate(
     }
 
 
-def evaluate(
-    bundle: Bundle, sounds: Sequence[F32], progress: Callable[[int, int], None] | None = None
-) -> F64:
+def judge_bundle(
+    bundle: Bundle,
+    spoken: Sequence[tuple[Recording, F32]],
+    condition: Condition,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Scores of a bundle's readings of rated utterances under ``condition``, and how many had none.
+
+    Raises
+    ------
+    InputError
+        No utterance had a reading.
+    """
+    sounds = under(spoken, condition, seed=seed)
+    said = listen(bundle, sounds, progress)
+    truth = np.array([[recording.rating(d) for d in DIMENSIONS] for recording, _ in spoken])
+    heard = ~np.isnan(said[:, 0])
+    if not heard.any():
+        raise InputError("the bundle gave no reading for any utterance: too short, or no speech in them")
+    return {**score_both(truth[heard], said[heard]), "without_reading": int((~heard).sum())}
+
+
+def under(spoken: Sequence[tuple[Recording, F32]], condition: Condition, *, seed: int = 0) -> list[F32]:
+    """The sounds under ``condition``; who is heard in the background is somebody else of them."""
+    return [
+        apply(
+            sound,
+            condition,
+            generator(seed, recording.name, condition),
+            [other for talker, other in spoken if talker.speaker != recording.speaker],
+        )
+        for recording, sound in spoken
+    ]
+
+
+def listen(bundle: Bundle, sounds: Sequence[F32], progress: Callable[[int, int], None] | None = None) -> F64:
     """What a bundle says of whole utterances, (n, 2), through the device's own code; NaN where it gives no reading.
 
     The mean of the readings from the moment on at which the window is full, or of the last one in a shorter utterance.
@@ -136,10 +163,10 @@ def _fold(task: tuple[Any, ...]) -> tuple[NDArray[np.intp], F64, F64, Mapping[st
 
 
 def _report(data: SpeechData, heard: Windows, predictions: F64, sigmas: F64) -> dict[str, Any]:
-    conditions = {
-        name: _judge(data, heard, predictions, sigmas, np.flatnonzero(heard.copy == number))
-        for number, name in enumerate(TRIALS)
-    }
+    judged = [
+        _judge(data, heard, predictions, sigmas, np.flatnonzero(heard.copy == copy))
+        for copy in range(int(heard.copy.max()) + 1)
+    ]
     clip, means = utterance_means(heard.clip[heard.copy == 0], predictions[heard.copy == 0])
     truth = data.ratings[clip]
 
@@ -147,13 +174,28 @@ def _report(data: SpeechData, heard: Windows, predictions: F64, sigmas: F64) -> 
         return list(bootstrap(lambda rows: ccc(truth[rows, k], means[rows, k]), data.speakers[clip]))
 
     intended = [data.recordings[index].intended for index in clip]
-    clean = conditions["clean"]
-    return {
-        **{name: {**clean[name], "ccc_95": resampled(k)} for k, name in enumerate(DIMENSIONS)},
-        "interval_80": clean["interval_80"],
+    conditions: dict[str, dict[str, Any]] = {
+        name: scores | {"held_out": trial.held_out}
+        for (name, trial), scores in zip(CONDITIONS.items(), judged, strict=False)
+    }
+    held_out = [scores for scores in conditions.values() if scores["held_out"]]
+    report: dict[str, Any] = {
+        **{name: {**judged[0][name], "ccc_95": resampled(k)} for k, name in enumerate(DIMENSIONS)},
+        "interval_80": judged[0]["interval_80"],
         "anger_over_sadness": anger_over_sadness(intended, list(data.speakers[clip]), means[:, 0]),
         "conditions": conditions,
+        "held_out": {name: float(np.mean([s[name]["ccc"] for s in held_out])) for name in DIMENSIONS},
     }
+    if len(judged) > len(CONDITIONS):
+        rest = iter(judged[len(CONDITIONS) :])
+        report["series"] = {
+            axis: {f"{x:g}": _ccc(next(rest)) for x in points} for axis, points in SERIES.items()
+        }
+    return report
+
+
+def _ccc(scores: Mapping[str, Any]) -> dict[str, float]:
+    return {name: scores[name]["ccc"] for name in DIMENSIONS}
 
 
 def _judge(

@@ -1,7 +1,8 @@
-"""Utterances as the device would see them: windows of functionals with quality facts, from the run-time code itself.
+"""Utterances as the device would see them: windows of features with quality facts, from the run-time code itself.
 
-The descriptors come from `edge_emotion.features.window.DescriptorWindow` and the facts from
-`edge_emotion.features.signal_quality.SignalQuality`, fed like a live stream; nothing here computes a feature.
+The functionals come from `edge_emotion.features.window.DescriptorWindow`, what the encoder hears from
+`edge_emotion.model.voice_encoder.VoiceEncoder`, the facts from `edge_emotion.features.signal_quality.SignalQuality`,
+fed like a live stream; nothing here computes a feature.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,35 +20,52 @@ from edge_emotion import kernels
 from edge_emotion.config import Execution
 from edge_emotion.errors import InputError
 from edge_emotion.features import functionals, lld, rows, signal, signal_quality, window
+from edge_emotion.features.names import FUNCTIONAL_NAMES
 from edge_emotion.features.signal_quality import SignalQuality
 from edge_emotion.features.window import DescriptorWindow
+from edge_emotion.model import voice_encoder
 from edge_emotion.model.backend import open_backend
+from edge_emotion.model.manifest import VOICE_ENCODER_NAMES
 from edge_emotion.model.voice_activity import SileroVoiceActivity
+from edge_emotion.model.voice_encoder import VoiceEncoder
 from edge_emotion.types import F32
 
+from ..conversion.voice_encoder import voice_encoder_graph
 from ..corpora.records import Recording
 from ..corpora.speech import RATE_HZ, read_sound
 from ..packaged_files import cache_folder, fetch
-from .sound_augmentation import CLEAN, Condition, apply, draw_condition, generator
+from . import codecs, noises, rooms, sound_conditions
+from .sound_conditions import CLEAN, Condition, apply, draw_condition, generator
 
+FEATURES: dict[str, tuple[str, ...]] = {
+    "functionals": FUNCTIONAL_NAMES,
+    "encoder": VOICE_ENCODER_NAMES,
+    "both": (*FUNCTIONAL_NAMES, *VOICE_ENCODER_NAMES),
+}
+"""What a regressor may be fed with: names of its columns, by the set's name."""
 FACTS = ("voiced", "snr_db", "clipped", "level_dbfs", "fill")
 WINDOW_S = 3.0
 HOP_S = 1.0
 SHORTEST_S = 1.0
 """A window counts from this much sound on (a shorter utterance as a whole)."""
-COPY_SNR_DB = (None, 20.0, 10.0, 5.0)
-"""Of an utterance's training copies, beside the sound as it is; the first has another gain, and perhaps a room,
-only."""
+COPY_SNR_DB = (None, 20.0, 10.0, 5.0, 0.0)
+"""Of an utterance's training copies, beside the sound as it is; the first has no noise."""
 
-DESCRIPTOR_CODE = (
-    *(Path(str(module.__file__)) for module in (lld, rows, signal, functionals, window, signal_quality)),
-    *sorted(Path(kernels.__path__[0]).glob("*.py")),
+FEATURE_CODE = (lld, rows, signal, functionals, window, signal_quality, voice_encoder)
+CONDITION_CODE = (sound_conditions, noises, rooms, codecs)
+_CODE = hashlib.sha256(
+    b"".join(
+        file.read_bytes()
+        for file in (
+            *(Path(str(module.__file__)) for module in (*FEATURE_CODE, *CONDITION_CODE)),
+            *sorted(Path(kernels.__path__[0]).glob("*.py")),
+        )
+    )
 )
-_CODE = hashlib.sha256(b"".join(file.read_bytes() for file in DESCRIPTOR_CODE))
-"""As it was imported: a change of the descriptors empties the cache."""
+"""As it was imported: a change of features or conditions empties the cache."""
 
 ClipWindows = tuple[F32, F32, NDArray[np.bool_]]
-"""Features (windows, 88), facts (windows, 5), and whether the window is full or all there is."""
+"""Features (windows, 600), facts (windows, 5), and whether the window is full or all there is."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +75,7 @@ class Windows:
     Attributes
     ----------
     features
-        ``float32 (n, 88)``.
+        ``float32 (n, d)``, columns as in ``FEATURES["both"]`` when they are read.
     facts
         By name, ``float64 (n,)``; NaN where unknown.
     clip
@@ -83,9 +101,15 @@ class Windows:
         facts = {name: values[rows] for name, values in self.facts.items()}
         return Windows(self.features[rows], facts, self.clip[rows], self.copy[rows], self.whole[rows])
 
+    def columns(self, features: str) -> Windows:
+        """One of `FEATURES` alone."""
+        names = list(FEATURES["both"])
+        chosen = [names.index(name) for name in FEATURES[features]]
+        return replace(self, features=self.features[:, chosen])
+
 
 class WindowReader:
-    """Turns sound into windows, remembering what it has done under the content's hash.
+    """Turns sound into windows, remembering what it has done.
 
     Parameters
     ----------
@@ -95,40 +119,49 @@ class WindowReader:
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self.window_s = window_s
+        cpu = Execution(provider="cpu")
+        graph = voice_encoder_graph()
         self._descriptors = DescriptorWindow(RATE_HZ, (window_s,), hop_s=3600.0)
-        network = open_backend(fetch("silero_vad.onnx"), Execution(provider="cpu"))
-        self._quality = SignalQuality(SileroVoiceActivity(network), window_s=window_s)
-        settings = f"{_CODE.hexdigest()} {window_s} {HOP_S} {SHORTEST_S}"
+        self._encoder = VoiceEncoder(open_backend(graph, cpu), window_s=window_s)
+        self._quality = SignalQuality(
+            SileroVoiceActivity(open_backend(fetch("silero_vad.onnx"), cpu)), window_s=window_s
+        )
+        settings = f"{_CODE.hexdigest()} {hashlib.sha256(graph).hexdigest()} {window_s} {HOP_S} {SHORTEST_S}"
         version = hashlib.sha256(settings.encode()).hexdigest()[:12]
         self._folder = cache_folder() / "speech_windows" / version
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, samples: F32) -> ClipWindows:
-        """Windows that end at each full second and with the last sample of ``samples`` (16 kHz)."""
-        file = self._folder / f"{hashlib.sha256(samples.tobytes()).hexdigest()[:24]}.npz"
+    def read(self, name: str, sound: Callable[[], F32]) -> ClipWindows:
+        """Windows that end at each full second and with the last sample of ``sound`` (16 kHz).
+
+        ``name`` says what the sound is made of: it is made and described only where no windows are kept under that
+        name.
+        """
+        file = self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
         if file.is_file():
             with np.load(file) as kept:
                 return kept["features"], kept["facts"], kept["whole"]
-        features, facts, whole = self._compute(samples)
+        features, facts, whole = self.compute(sound())
         partial = file.with_suffix(f".{id(self):x}.npz")
         np.savez(partial, features=features, facts=facts, whole=whole)
         partial.replace(file)
         return features, facts, whole
 
-    def _compute(self, samples: F32) -> ClipWindows:
-        self._descriptors.reset()
-        self._quality.reset()
+    def compute(self, samples: F32) -> ClipWindows:
+        """As `read`, without remembering."""
+        for part in (self._descriptors, self._encoder, self._quality):
+            part.reset()
         longest = round(self.window_s * RATE_HZ)
         features, facts, whole = [], [], []
         begin = 0
         for end in _window_ends(len(samples)):
-            self._descriptors.push(samples[begin:end])
-            self._quality.push(samples[begin:end])
+            for part in (self._descriptors, self._encoder, self._quality):
+                part.push(samples[begin:end])
             begin = end
-            described = self._descriptors.compute()
-            if described is None:
+            described, heard = self._descriptors.compute(), self._encoder.compute()
+            if described is None or heard is None:
                 raise InputError("an utterance is shorter than 60 ms")
-            features.append(described.values[0])
+            features.append(np.concatenate([described.values[0], heard]))
             facts.append([np.nan if fact is None else fact for fact in self._quality.compute()])
             whole.append(end >= min(longest, len(samples)))
         return np.array(features, np.float32), np.array(facts, np.float32), np.array(whole)
@@ -146,6 +179,7 @@ def read_windows(
     *,
     seed: int,
     jobs: int = 2,
+    talkers: Sequence[Recording] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Windows of every recording under each of its conditions.
@@ -154,14 +188,16 @@ def read_windows(
     ----------
     conditions
         By the recording's name.
+    talkers
+        Who may be heard in the background of others; without any, all ``recordings``.
     progress
         Called with the number of finished recordings and of all.
     """
-    sounds = [read_sound(_audio(recording)) for recording in recordings]
-    speakers = [recording.speaker for recording in recordings]
+    sounds = [(recording, read_sound(_audio(recording))) for recording in recordings]
+    background = [(recording, read_sound(_audio(recording))) for recording in talkers] or sounds
     tasks = [(index, tuple(conditions(recording.name))) for index, recording in enumerate(recordings)]
     results: list[list[ClipWindows]] = []
-    with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(sounds, speakers, seed)) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(sounds, background, seed)) as pool:
         for result in pool.map(_read_one, tasks, chunksize=4):
             results.append(result)
             if progress is not None:
@@ -169,23 +205,30 @@ def read_windows(
     return _join(results)
 
 
-_worker: tuple[WindowReader, Sequence[F32], Sequence[str], int]
+Sounds = Sequence[tuple[Recording, F32]]
+_worker: tuple[WindowReader, Sounds, Sounds, str, int]
 """One reader for each process."""
 
 
-def _start_worker(sounds: Sequence[F32], speakers: Sequence[str], seed: int) -> None:
+def _start_worker(sounds: Sounds, background: Sounds, seed: int) -> None:
     global _worker  # one reader for each process
-    _worker = (WindowReader(), sounds, speakers, seed)
+    digest = hashlib.sha256(b"".join(sound.tobytes() for _, sound in background)).hexdigest()
+    _worker = (WindowReader(), sounds, background, digest, seed)
 
 
 def _read_one(task: tuple[int, tuple[Condition, ...]]) -> list[ClipWindows]:
-    reader, sounds, speakers, seed = _worker
+    reader, sounds, background, digest, seed = _worker
     index, conditions = task
-    others = [sound for sound, speaker in zip(sounds, speakers, strict=True) if speaker != speakers[index]]
-    return [
-        reader.read(apply(sounds[index], condition, generator(seed, index, copy), others))
-        for copy, condition in enumerate(conditions)
-    ]
+    recording, sound = sounds[index]
+    others = [other for talker, other in background if talker.speaker != recording.speaker]
+    content = hashlib.sha256(sound.tobytes()).hexdigest()
+
+    def copy(condition: Condition) -> ClipWindows:
+        name = f"{content} {recording.name} {condition} {digest} {seed}"
+        rng = generator(seed, recording.name, condition)
+        return reader.read(name, lambda: apply(sound, condition, rng, others))
+
+    return [copy(condition) for condition in conditions]
 
 
 def _join(results: Sequence[Sequence[ClipWindows]]) -> Windows:

@@ -17,7 +17,7 @@ from edge_emotion.features.lld import LONG, SHORT, LowLevelStream
 from edge_emotion.types import F32
 
 from ..corpora.speech import RATE_HZ
-from .sound_augmentation import Colour, make_noise
+from .noises import Noise, make_noise
 
 F64 = NDArray[np.float64]
 Detector = Callable[[F32], NDArray[np.floating[Any]]]
@@ -26,7 +26,7 @@ STEP = 512
 UTTERANCES = 60
 RMS = 0.05
 SPEECH_RANGE_DB = 35.0
-NOISES: tuple[tuple[Colour, float], ...] = (
+NOISES: tuple[tuple[Noise, float], ...] = (
     *(("white", 20.0), ("white", 5.0), ("white", 0.0)),
     *(("pink", 20.0), ("pink", 5.0), ("pink", 0.0)),
     *(("brown", 5.0), ("brown", 0.0), ("babble", 10.0)),

@@ -7,21 +7,24 @@ import pytest
 from bundles import tiny_bundle
 from edge_emotion_export.conversion.acoustic_part import trained_on
 from edge_emotion_export.conversion.bundle import read_fragment
+from edge_emotion_export.conversion.voice_encoder import voice_encoder_graph
 from edge_emotion_export.corpora.speech import find_speech
 from edge_emotion_export.training import speech_evaluation, speech_windows
+from edge_emotion_export.training.sound_conditions import CLEAN, CONDITIONS, SERIES
 from edge_emotion_export.training.speech import SpeechData, fit, outer_folds, utterance_means
 from edge_emotion_export.training.speech_evaluation import (
-    TRIALS,
     anger_over_sadness,
     cross_validate,
-    evaluate,
+    listen,
 )
 from edge_emotion_export.training.speech_windows import WindowReader, copy_conditions, read_windows
 from voices import EMOTALE_HEADER, make_voice, write_flac
 
 from edge_emotion.cli.run import run
 from edge_emotion.features.window import DescriptorWindow
+from edge_emotion.model.backend import open_backend
 from edge_emotion.model.bundle import open_bundle
+from edge_emotion.model.voice_encoder import VoiceEncoder
 
 KINDS = {"A": (200.0, 0.15, "4.5", "1.5"), "S": (120.0, 0.03, "1.5", "2.0"), "N": (150.0, 0.08, "3.0", "3.0")}
 
@@ -64,31 +67,54 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(corpus):
     recordings = [recording for part in find_speech([corpus]) for recording in part.recordings]
-    windows = read_windows(recordings, lambda name: copy_conditions(name, 0), seed=0, jobs=1)
+    rated = {recording.name for recording in recordings if recording.ratings}
+    windows = read_windows(
+        recordings,
+        lambda name: copy_conditions(name, 0) if name in rated else [CLEAN],
+        seed=0,
+        jobs=1,
+        talkers=[recording for recording in recordings if recording.name not in rated],
+    )
     return SpeechData(recordings, windows)
 
 
 def test_windows_are_the_devices_own():
     voice = make_voice(4.5, seed=3)
-    features, facts, whole = WindowReader().read(voice)
+    features, facts, whole = WindowReader().read("a voice", lambda: voice)
     live = DescriptorWindow(16000, (3.0,), hop_s=0.5)
+    encoder = VoiceEncoder(open_backend(voice_encoder_graph()))
     by_time = {round(result.end_s, 3): result for result in live.push(voice)}
+    heard = 0
     for row, end_s in zip(features, (1.0, 2.0, 3.0, 4.0, 4.5), strict=True):
-        np.testing.assert_array_equal(row, by_time[end_s].values[0])
+        np.testing.assert_array_equal(row[:88], by_time[end_s].values[0])
+        encoder.push(voice[heard : round(end_s * 16000)])
+        heard = round(end_s * 16000)
+        np.testing.assert_array_equal(row[88:], encoder.compute())
     assert list(whole) == [False, False, True, True, True]
     fill = facts[:, speech_windows.FACTS.index("fill")]
     np.testing.assert_allclose(fill, [1 / 3, 2 / 3, 1, 1, 1], atol=0.02)
-    again = WindowReader().read(voice)
-    np.testing.assert_array_equal(again[0], features)
-    np.testing.assert_array_equal(again[1], facts)
+
+
+def test_what_was_read_is_remembered_by_its_name():
+    voice = make_voice(1.2, seed=4)
+    first = WindowReader().read("once", lambda: voice)
+    again = WindowReader().read("once", lambda: pytest.fail("made again"))
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_sets_of_features_are_columns(data):
+    functionals, encoder = (data.windows.columns(name).features for name in ("functionals", "encoder"))
+    assert functionals.shape[1] == 88
+    np.testing.assert_array_equal(np.hstack([functionals, encoder]), data.windows.features)
 
 
 def test_copies_of_an_utterance_share_its_place(data):
-    assert set(data.windows.copy) == {0, 1, 2, 3, 4}
+    assert set(data.windows.copy) == set(range(6))
     assert set(data.windows.clip) == set(range(len(data.recordings)))
     clean = data.windows.take(data.windows.copy == 0)
     assert np.nanmedian(clean.facts["snr_db"]) > np.nanmedian(
-        data.windows.facts["snr_db"][data.windows.copy == 4]
+        data.windows.facts["snr_db"][data.windows.copy == 5]
     )
 
 
@@ -99,6 +125,7 @@ def test_unrated_speech_takes_the_mean_rating_of_its_emotion_among_the_known(dat
     assert targets[names.index("03a01Wa")] == pytest.approx([0.75, -0.75])
     assert targets[names.index("08a01Ta")] == pytest.approx([-0.75, -0.5])
     assert np.isnan(targets[names.index("08a01Ea")]).all()  # nobody was rated for disgust
+    assert np.isnan(data.ratings[names.index("03a01Wa")]).all()
 
 
 def test_outer_folds_leave_one_rated_speaker_out(data):
@@ -121,16 +148,24 @@ def test_fit_never_looks_at_the_speaker_left_out(data):
 
 
 def test_cross_validation_reports_every_condition(data, monkeypatch):
-    monkeypatch.setattr(speech_evaluation, "TRIALS", {name: TRIALS[name] for name in ("clean", "pink_10_db")})
+    kept = ("clean", "pink_10_db", "telephone")
+    monkeypatch.setattr(speech_evaluation, "CONDITIONS", {name: CONDITIONS[name] for name in kept})
+    monkeypatch.setattr(speech_evaluation, "SERIES", {"snr_db": {0.0: SERIES["snr_db"][0.0]}})
     rated = {r.name for r, known in zip(data.recordings, data.rated, strict=True) if known}
-    asked = list(speech_evaluation.TRIALS.values())
+    asked = [*(CONDITIONS[name].condition for name in kept), SERIES["snr_db"][0.0]]
     trials = read_windows(data.recordings, lambda name: asked if name in rated else [], seed=1, jobs=1)
     report = cross_validate(data, trials, jobs=1)
     assert report["speakers"] == 3
     assert 15 <= report["arousal"]["n"] <= 18  # a generated voice may not pass for speech
     assert report["arousal"]["ccc"] > 0.8  # loudness and pitch tell the three kinds apart
     assert report["anger_over_sadness"] == 1.0
-    assert set(report["conditions"]) == {"clean", "pink_10_db"}
+    assert {name: row["held_out"] for name, row in report["conditions"].items()} == {
+        "clean": False,
+        "pink_10_db": False,
+        "telephone": True,
+    }
+    assert report["held_out"]["arousal"] == report["conditions"]["telephone"]["arousal"]["ccc"]
+    assert set(report["series"]["snr_db"]["0"]) == {"arousal", "valence"}
     assert 0 <= report["interval_80"]["valence"] <= 1
     json.dumps(report)
 
@@ -178,13 +213,13 @@ def test_train_and_evaluate_commands(corpus, tmp_path, capsys):
         "--jobs",
         "1",
     ]
-    assert run(app, "edge-emotion-export", [*arguments, "--support-vectors", "40"]) == 0
+    assert run(app, "edge-emotion-export", [*arguments, "--landmarks", "40"]) == 0
     assert json.loads((out / "metrics.json").read_text())["utterances"] == 21
     part = read_fragment(out / "acoustic")
     assert {source.name: source.items for source in part.training.data} == {"EmoTale": 18, "EmoDB": 3}
     assert len(trained_on(out / "acoustic", part)) == 21
     opened = open_bundle(out)
-    said = evaluate(
+    said = listen(
         opened, [make_voice(4, f0_hz=210, rms=0.15, seed=1), make_voice(4, f0_hz=120, rms=0.03, seed=2)]
     )
     assert said[0, 0] > said[1, 0]
@@ -197,3 +232,13 @@ def test_train_and_evaluate_commands(corpus, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert 15 <= report["arousal"]["n"] <= 18
     assert set(report["valence"]) == {"ccc", "pearson_r", "rmse", "n"}
+
+    picture = tmp_path / "series.png"
+    noisy = [*asked, "--with-training-items", "--condition", "white_10_db", "--plot", str(picture)]
+    assert run(app, "edge-emotion-export", noisy) == 0
+    heard = json.loads(capsys.readouterr().out)
+    assert heard["arousal"]["ccc"] != report["arousal"]["ccc"]
+    assert set(heard["series"]) == set(SERIES)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run(app, "edge-emotion-export", [*asked, "--condition", "moon"]) == 2
+    assert "no condition 'moon': choose from clean, white_10_db" in capsys.readouterr().err
