@@ -143,13 +143,17 @@ def test_nothing_of_a_voice_leaves_the_daemon(
         broker.kill()
         heard = len(features)
         until(lambda: len(features) > heard + 20, 60)
-        stored = b"".join(path.read_bytes() for path in state.rglob("*") if path.is_file())
+
+        def on_disk() -> bytes:
+            return b"".join(path.read_bytes() for path in state.rglob("*") if path.is_file())
+
+        until(lambda: b"arousal" in on_disk(), 60)  # the history goes to disk every few seconds
+        stored = on_disk()
     sent = b"\n".join(body for _, body, *_ in watcher.heard)
     baseline = (tmp_path / "baseline.json").read_bytes()
     assert b'"seq"' in sent
     assert b"readings" in metrics
     assert len(json.loads(baseline)["audio"][0]) == 88
-    assert b"arousal" in stored
     written = b"\n".join([sent, metrics, baseline, stored, caplog.text.encode()])
     assert found_in(written, features) == []
     assert found_in(written + features[-1].tobytes(), features) == ["bytes of float32"]
