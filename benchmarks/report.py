@@ -21,17 +21,18 @@ ESSENCE = (
     ("pipeline.openSMILE + fer / ours", "openSMILE + `fer` over the same tick, times ours"),
     ("acoustic.live hop of 40 ms", "88 functionals of a 3 s window, one hop of 40 ms"),
     ("acoustic.opensmile: file / ours (file of 60 s)", "openSMILE over a 60 s file, times ours"),
-    ("face.frame with one face, mean", "face path, one frame of 640x480"),
+    ("face.frame with one face, mean", "face path, one picture of 640x480 that is looked at (12.5 a second)"),
+    ("regressor.linear: ours, two outputs", "linear regressor, 200 inputs, both outputs"),
     ("regressor.rbf: ours, two outputs", "RBF regressor, 2,000 support vectors x 200 inputs, both outputs"),
     ("mqtt.publish to subscriber, p50", "MQTT over loopback, publish to subscriber, median"),
     ("sweep.encoder: main file, 1 thread", "face network, one crop"),
     (
         "growth.memory, clip: departure from constant",
-        "peak memory, half a minute to 8 minutes of sound: largest change",
+        "peak memory over clips of half a minute to 8 minutes: largest departure from constant",
     ),
     ("startup.warm cache: first reading", "start of a process to its first reading, warm cache"),
     ("daemon.resident memory", "resident memory of the daemon"),
-    ("daemon.processor share", "processor share of the daemon, clip decoding included"),
+    ("daemon.processor share", "processor share of the daemon, camera and microphone live"),
 )
 
 
