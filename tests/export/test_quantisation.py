@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ import torch
 from edge_emotion_export.cli import app
 from edge_emotion_export.conversion import face_forms
 from edge_emotion_export.conversion.bundle import part_files, read_fragment, write_part
+from edge_emotion_export.conversion.face import face_onnx
 from edge_emotion_export.conversion.face_graph import equalise, rectify_before_pooling, spell_out_prelu
 from edge_emotion_export.conversion.quantisation import PACKED, prepare, quantise, widest
+from edge_emotion_export.training.face_recipe import load_pretrained
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -162,21 +165,22 @@ def test_crops_that_do_not_fit_are_named(given: np.ndarray) -> None:
 
 
 def with_variant(folder: Path, data: bytes) -> Path:
-    """The built-in bundle with this second form of its face encoder."""
+    """The built-in bundle with a float face encoder, and this second form of it."""
     shutil.copytree(default_bundle_path(), folder)
     part = read_fragment(folder / "face")
     encoder = part.encoder.model_copy(update={"variants": {"int8": "int8.onnx"}})
-    files = part_files(folder / "face") | {"int8.onnx": data}
+    files = part_files(folder / "face") | {"encoder.onnx": float_encoder(), "int8.onnx": data}
     write_part(folder, part.model_copy(update={"encoder": encoder}), files)
     return folder
 
 
-def default_encoder() -> bytes:
-    return (default_bundle_path() / "face" / "encoder.onnx").read_bytes()
+@cache
+def float_encoder() -> bytes:
+    return face_onnx(load_pretrained())
 
 
 def test_verify_holds_every_form_against_float(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = with_variant(tmp_path / "same", default_encoder())
+    folder = with_variant(tmp_path / "same", float_encoder())
     assert run.run(app, "edge-emotion-export", ["verify", str(folder), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     rows = {row["form"]: row for row in report["encoder"]}
@@ -188,8 +192,8 @@ def test_verify_holds_every_form_against_float(tmp_path: Path, capsys: pytest.Ca
 def test_verify_ends_with_65_where_a_form_or_a_file_differs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = onnx.load_from_string(default_encoder())
-    bias = next(item for item in model.graph.initializer if item.name == "network.feature.1.bias")
+    model = onnx.load_from_string(float_encoder())
+    bias = next(item for item in model.graph.initializer if item.name == "network.feature.2.bias")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.3), bias.name))
     folder = with_variant(tmp_path / "other", model.SerializeToString())
     assert run.run(app, "edge-emotion-export", ["verify", str(folder)]) == 65
@@ -203,9 +207,9 @@ def test_verify_ends_with_65_where_a_form_or_a_file_differs(
 def test_conversion_starts_from_float_only(tmp_path: Path) -> None:
     from edge_emotion.model.bundle import open_bundle
 
-    folder = with_variant(tmp_path / "bundle", default_encoder())
-    assert face_forms.float_form(open_bundle(folder)) == default_encoder()
-    int8 = quantise(default_encoder(), np.full((4, 48, 48), 9, np.uint8))
+    folder = with_variant(tmp_path / "bundle", float_encoder())
+    assert face_forms.float_form(open_bundle(folder)) == float_encoder()
+    int8 = quantise(float_encoder(), np.full((4, 48, 48), 9, np.uint8))
     write_part(folder, read_fragment(folder / "face"), part_files(folder / "face") | {"encoder.onnx": int8})
     with pytest.raises(EdgeEmotionError, match="quantised already"):
         face_forms.float_form(open_bundle(folder))

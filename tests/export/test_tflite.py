@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from edge_emotion_export.conversion import tflite
+from edge_emotion_export.conversion.face import face_onnx
 from edge_emotion_export.conversion.face_forms import Faces, compare
 from edge_emotion_export.conversion.quantisation import prepare
 from edge_emotion_export.packaged_files import cache_folder
+from edge_emotion_export.training.face_recipe import load_pretrained
 
 from edge_emotion.config import Engine
 from edge_emotion.errors import EdgeEmotionError
@@ -23,11 +26,9 @@ from edge_emotion.model.trial import drawn_faces
 ENVIRONMENT = cache_folder() / "tflite" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
+@cache
 def encoder() -> bytes:
-    bundle = open_bundle()
-    part = bundle.manifest.face
-    variant = "float" if "float" in part.encoder.variants else None
-    return bundle.file("face", part.encoder, variant).read_bytes()
+    return face_onnx(load_pretrained())
 
 
 @pytest.mark.slow
