@@ -44,6 +44,7 @@ class Options:
     provider: Provider = "cpu"
     backend: Backend = "onnxruntime"
     peers: tuple[str, ...] = ()
+    passes: int = 1
 
     @property
     def execution(self) -> Execution:

@@ -67,7 +67,12 @@ def draw_comparison(figures: Figures, machine: str, path: Path) -> bool:
     for axis, (title, bars) in zip(axes, panels, strict=True):
         names, values = zip(*bars, strict=True)
         drawn = axis.barh(names, values, color=[OURS, *[OTHERS] * (len(bars) - 1)])
-        axis.bar_label(drawn, [f"{value:.3g} ms" for value in values], padding=3, fontsize=8)
+        axis.bar_label(
+            drawn,
+            [f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms" for value in values],
+            padding=3,
+            fontsize=8,
+        )
         axis.set_xscale("log")
         axis.set_xlim(min(values) / 3, max(values) * 4)
         axis.invert_yaxis()

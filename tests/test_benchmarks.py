@@ -89,7 +89,7 @@ def test_check_catches_a_kernel_slowed_by_three_tenths(
 
     monkeypatch.setattr(pitch, "candidates", slower)
     with pytest.raises(typer.Exit) as stopped:
-        program.run(["kernels"], False, None, rounds, 1, "cpu", "onnxruntime", [], True)
+        program.run(["kernels"], False, None, rounds, 1, "cpu", "onnxruntime", [], True, 1)
     assert stopped.value.exit_code == 1
     broken = [line for line in capsys.readouterr().err.splitlines() if "over its budget" in line]
     assert [line.split(":")[0] for line in broken] == ["kernels.pitch.candidates"]
@@ -125,6 +125,20 @@ def written(path: Path, *, smoothing: float) -> Path:
     result.figures.append(harness.Figure("update", "ms", 1.0, yardsticks=smoothing))
     path.write_text(json.dumps({"schema": program.SCHEMA, "results": [result.as_dict()]}))
     return path
+
+
+def test_of_several_passes_each_figure_is_the_median_one() -> None:
+    passes = []
+    for update, latency in ((1.0, 9.0), (3.0, 1.0), (2.0, 5.0)):
+        result = harness.Result("smoothing")
+        result.add("declared latency", latency, "s")
+        result.figures.append(harness.Figure("update", "ms", 7.0, yardsticks=update))
+        passes.append(result.as_dict() | {"seconds": 1.0})
+    merged = program.median_pass(passes)
+    found = {figure["name"]: figure for figure in merged["figures"]}
+    assert found["update"]["yardsticks"] == 2.0
+    assert found["declared latency"]["value"] == 5.0
+    assert merged["seconds"] == 3.0
 
 
 def test_the_backend_picks_the_form_of_the_face_encoder(tmp_path: Path, tiny_bundle_path: Path) -> None:

@@ -10,6 +10,9 @@ from types import ModuleType
 WITH_ENCODER = ("face", "growth", "pipeline", "sweep")
 """Subjects that run the face encoder in the format of the backend asked for."""
 
+SHORT = ("acoustic", "face", "kernels", "mqtt", "pipeline", "regressor", "smoothing")
+"""Subjects of seconds, which may be measured in several passes."""
+
 
 def names() -> list[str]:
     """List the subjects by their files."""
