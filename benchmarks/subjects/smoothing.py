@@ -28,6 +28,6 @@ def run(options: Options) -> Result:
     for _ in range(200):
         tick()
     result = Result("smoothing")
-    result.add_timings(interleave({YARDSTICK: yardstick, "update": tick}, options.rounds, block=10))
+    result.add_timings(interleave({YARDSTICK: yardstick, "update": tick}, 10 * options.rounds, block=10))
     result.add("declared latency", smoother.latency_s, "s")
     return result
