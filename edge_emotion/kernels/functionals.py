@@ -225,16 +225,18 @@ def _alternate(x: Vector32, threshold: float, place: Indices, is_peak: Flags, fo
 
 
 @part
-def spread(values: Vector64, n: int, inside: int, out: Vector32) -> None:
-    """Mean of ``n`` values and, of the first ``inside`` of them, their deviation over ``n``; 0 and 0 of none."""
+def spread(values: Vector64, n: int, inside: int, unit: float, out: Vector32) -> None:
+    """Mean of ``n`` values and, of the first ``inside`` of them, their deviation over ``n``, both times ``unit``; 0 and
+    0 of none.
+    """
     total = square = 0.0
     for k in range(n):
         total += values[k]
     mean = total / max(n, 1)
     for k in range(inside):
         square += (values[k] - mean) ** 2
-    out[0] = mean
-    out[1] = math.sqrt(square / max(n, 1))
+    out[0] = mean * unit
+    out[1] = math.sqrt(square / max(n, 1)) * unit
 
 
 @kernel
@@ -279,12 +281,12 @@ def slopes(x: Vector32, frame: Indices, n: int, corrected: bool, scratch: Scratc
     outside = 0 if corrected else 1
     if falling:
         steps[1, falls] = last
-        spread(steps[0], peaks, peaks, out)
-        spread(steps[1], falls + 1, falls + 1 - outside, out[2:])
+        spread(steps[0], peaks, peaks, 1.0, out)
+        spread(steps[1], falls + 1, falls + 1 - outside, 1.0, out[2:])
     else:
         steps[0, peaks] = last
-        spread(steps[0], peaks + 1, peaks + 1 - outside, out)
-        spread(steps[1], falls, falls, out[2:])
+        spread(steps[0], peaks + 1, peaks + 1 - outside, 1.0, out)
+        spread(steps[1], falls, falls, 1.0, out[2:])
     return peaks
 
 
@@ -315,14 +317,7 @@ def segments(f0: Vector32, voiced: bool, corrected: bool, lengths: Vector64, out
     if hits >= _OPENING_HITS:
         lengths[count] = last_hit + 1 - start - short
         count += 1
-    total = square = 0.0
-    for k in range(count):
-        total += lengths[k]
-    mean = total / max(count, 1)
-    for k in range(count):
-        square += (lengths[k] - mean) ** 2
-    out[0] = mean * FRAME_S
-    out[1] = math.sqrt(square / max(count, 1)) * FRAME_S
+    spread(lengths, count, count, FRAME_S, out)
     return count
 
 

@@ -32,7 +32,7 @@ TOLERANCE = 0.1
 """Largest difference in arousal or valence from the reference that still counts as the same model (our choice)."""
 WORTH = 1.05
 """What costs at most this much more than the cheapest is as good: the first in the bundle's order is taken."""
-INTERPRETERS: tuple[Interpreter, ...] = ("ai-edge-litert", "tflite-runtime")
+_INTERPRETERS: tuple[Interpreter, ...] = ("ai-edge-litert", "tflite-runtime")
 _REST_S = 0.004
 _MINIMUM_ROUNDS = 4
 _CALLS = 8
@@ -74,7 +74,7 @@ def engines(bundle: Bundle, threads: Sequence[int], *, spinning: bool = False) -
     for variant in (None, *encoder.variants):
         common = {"variant": variant, "provider": "cpu"}
         if bundle.file("face", encoder, variant).suffix == ".tflite":
-            for interpreter in filter(_installed, INTERPRETERS):
+            for interpreter in interpreters():
                 for count in threads:
                     yield EncoderEngine.model_validate(
                         common | {"threads": count, "interpreter": interpreter}
@@ -85,6 +85,11 @@ def engines(bundle: Bundle, threads: Sequence[int], *, spinning: bool = False) -
                 yield EncoderEngine.model_validate(common | {"threads": count, "spinning": spins})
         if _has_cuda():
             yield EncoderEngine(variant=variant, provider="cuda")
+
+
+def interpreters() -> list[Interpreter]:
+    """Of TFLite files, those that are installed here."""
+    return [name for name in _INTERPRETERS if importlib.util.find_spec(name.replace("-", "_"))]
 
 
 def measure(
@@ -99,7 +104,11 @@ def measure(
     """
     faces = drawn_faces(bundle.manifest.face)
     reference, _ = _open(bundle, EncoderEngine(variant=_reference(bundle), provider="cpu"))
-    expected = _answers(bundle, reference, faces)
+    part = bundle.manifest.face
+    regressor = AffectRegressor(
+        open_backend(bundle.file("face", part.regressor), EncoderEngine(provider="cpu"))
+    )
+    expected = _answers(part, reference, regressor, faces)
     able: list[tuple[EncoderEngine, str, float]] = []
     refused: dict[str, str] = {}
     for engine in asked:
@@ -108,7 +117,9 @@ def measure(
         except EdgeEmotionError as fault:
             refused[str(engine)] = str(fault)
             continue
-        able.append((engine, ran_on, float(np.abs(_answers(bundle, network, faces) - expected).max())))
+        able.append(
+            (engine, ran_on, float(np.abs(_answers(part, network, regressor, faces) - expected).max()))
+        )
         del network  # threads that spin would do so on the others' time
     taken = _alternate(bundle, [engine for engine, _, _ in able], faces, seconds)
     timings = [
@@ -169,15 +180,11 @@ def _open(bundle: Bundle, engine: EncoderEngine) -> tuple[FaceNetwork, str]:
     return FaceNetwork(backend, encoder.normalisation, encoder.features), backend.description
 
 
-def _answers(bundle: Bundle, network: FaceNetwork, faces: U8) -> F32:
+def _answers(part: FacePart, network: FaceNetwork, regressor: AffectRegressor, faces: U8) -> F32:
     """Arousal and valence (n, 2) of each face, as if a window had been filled with it."""
-    part = bundle.manifest.face
     features = np.concatenate([network.compute(face[None]) for face in faces])
     if part.pooling == "mean_deviation":
         features = np.hstack([features, np.broadcast_to(features.std(axis=0), features.shape)])
-    regressor = AffectRegressor(
-        open_backend(bundle.file("face", part.regressor), EncoderEngine(provider="cpu"))
-    )
     return regressor.compute(features)
 
 
@@ -214,10 +221,6 @@ def _reference(bundle: Bundle) -> str | None:
     variants = bundle.manifest.face.encoder.variants
     named = [variant for variant in variants if REFERENCE in variant]
     return min(named, key=lambda variant: variants[variant].endswith(".tflite"), default=None)
-
-
-def _installed(interpreter: Interpreter) -> bool:
-    return importlib.util.find_spec(interpreter.replace("-", "_")) is not None
 
 
 def _has_cuda() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,14 +10,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edge_emotion.config import Engine, Interpreter
+from edge_emotion.config import Engine
 from edge_emotion.errors import BundleError
 from edge_emotion.model.backend import Backend, LiteRT, OnnxRuntime, open_backend
 from edge_emotion.model.bundle import Bundle
 from edge_emotion.model.encoder import FaceNetwork
 from edge_emotion.model.manifest import FacePart
 from edge_emotion.model.regressor import AffectRegressor
-from edge_emotion.model.trial import REFERENCE
+from edge_emotion.model.trial import REFERENCE, interpreters
 from edge_emotion.types import F32, U8
 
 P99, MOST, POINTS = 0.02, 0.06, 0.3
@@ -26,7 +25,6 @@ P99, MOST, POINTS = 0.02, 0.06, 0.3
 ENOUGH = 200
 """Faces from which on a 99th percentile is judged."""
 TFLITE = "tflite-int8"
-INTERPRETERS: tuple[Interpreter, ...] = ("ai-edge-litert", "tflite-runtime")
 _ROUNDS, _CALLS = 7, 20
 
 
@@ -141,9 +139,8 @@ def _backends(data: bytes) -> Iterator[Backend]:
     if data[4:8] != b"TFL3":
         yield OnnxRuntime(data, Engine(provider="cpu"))
         return
-    for interpreter in INTERPRETERS:
-        if importlib.util.find_spec(interpreter.replace("-", "_")):
-            yield LiteRT(data, Engine(interpreter=interpreter))
+    for interpreter in interpreters():
+        yield LiteRT(data, Engine(interpreter=interpreter))
 
 
 def _answers(part: FacePart, network: FaceNetwork, regressor: AffectRegressor, crops: U8) -> tuple[F32, F32]:

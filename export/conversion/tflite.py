@@ -24,7 +24,6 @@ from ..packaged_files import cache_folder
 
 REQUIREMENTS = ("litert-torch==0.10.*", "ai-edge-quantizer==0.10.*", "onnx>=1.16")
 WORKER = Path(__file__).with_name("tflite_worker.py")
-TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 def to_tflite(float_onnx: bytes, calibration: F32) -> bytes:
@@ -65,9 +64,9 @@ def converter() -> Path:
         return python
     venv.create(folder, with_pip=True, clear=True)
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    torch = f"torch=={metadata.version('torch')}"
-    index = ["--extra-index-url", TORCH_INDEX] if "+cpu" in torch else []
-    _run([*pip, *index, torch, *REQUIREMENTS], "the TFLite converter cannot be installed")
+    # Without its local part (+cpu): which build comes is for pip's own settings to say.
+    torch = f"torch=={metadata.version('torch').partition('+')[0]}"
+    _run([*pip, torch, *REQUIREMENTS], "the TFLite converter cannot be installed")
     (folder / "complete").touch()
     return python
 

@@ -63,9 +63,7 @@ class FaceCnn(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features ``(n, d)``, logits of the votes ``(n, 8)`` and affect ``(n, 2)``, arousal and valence in (-1, 1)."""
-        mean = crops.mean((2, 3), keepdim=True)
-        centred = crops - mean
-        deviation = torch.sqrt((centred * centred).mean((2, 3), keepdim=True) + 1e-4)
+        centred, deviation = contrast(crops)
         features = self.feature(self.dropout(self.convolutions(centred / deviation)))
         out = self.head(self.dropout(features))
         return features, out[:, :CLASSES], torch.tanh(out[:, CLASSES:])
@@ -77,12 +75,18 @@ class FaceCnn(nn.Module):
     @property
     def description(self) -> dict[str, object]:
         """Settings and size, for the manifest and the metrics file."""
-        parameters = sum(p.numel() for p in self.parameters())
-        return {
-            **asdict(self.settings),
-            "parameters": parameters,
-            "multiply_adds": multiply_adds(self.settings),
-        }
+        return {**asdict(self.settings), **sizes(self, multiply_adds(self.settings))}
+
+
+def contrast(crops: Tensor) -> tuple[Tensor, Tensor]:
+    """Each crop ``(n, 1, h, w)`` less its own mean, and the deviation ``(n, 1, 1, 1)`` of its pixels."""
+    centred = crops - crops.mean((2, 3), keepdim=True)
+    return centred, torch.sqrt((centred * centred).mean((2, 3), keepdim=True) + 1e-4)
+
+
+def sizes(network: nn.Module, multiply_adds: int) -> dict[str, int]:
+    """What a network's description says of its size."""
+    return {"parameters": sum(p.numel() for p in network.parameters()), "multiply_adds": multiply_adds}
 
 
 def multiply_adds(settings: FaceCnnSettings) -> int:

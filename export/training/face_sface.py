@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..conversion.yunet import fold_weights
 from ..corpora.votes import CLASSES
-from .face_network import SCALE
+from .face_network import SCALE, contrast, sizes
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 """Channels of the levels conv_1 to conv_14."""
@@ -172,9 +172,7 @@ class SFaceNet(nn.Module):
 
     def levels(self, crops: Tensor) -> list[Tensor]:
         """Outputs of every level, for crops as they come in."""
-        mean = crops.mean((2, 3), keepdim=True)
-        centred = crops - mean
-        deviation = torch.sqrt((centred * centred).mean((2, 3), keepdim=True) + 1e-4)
+        centred, deviation = contrast(crops)
         x, found = centred * (CONTRAST / deviation), []
         if self.side != x.shape[-1]:
             x = fn.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
@@ -235,12 +233,7 @@ class SFaceNet(nn.Module):
     @property
     def description(self) -> dict[str, object]:
         """Settings and size, for the manifest and the metrics file."""
-        parameters = sum(p.numel() for p in self.parameters())
-        return {
-            **asdict(self.settings),
-            "parameters": parameters,
-            "multiply_adds": multiply_adds(self.settings),
-        }
+        return {**asdict(self.settings), **sizes(self, multiply_adds(self.settings))}
 
 
 def multiply_adds(settings: SFaceSettings) -> int:

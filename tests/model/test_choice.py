@@ -96,8 +96,8 @@ def test_every_form_is_measured_and_compared_with_the_main_file(bundle: Bundle) 
 
 
 def test_tflite_forms_run_on_both_interpreters_and_agree(tmp_path: Path) -> None:
-    for package in trial.INTERPRETERS:
-        pytest.importorskip(package.replace("-", "_"))
+    for package in ("ai_edge_litert", "tflite_runtime"):
+        pytest.importorskip(package)
     pytest.importorskip("ai_edge_litert.schema_py_generated", reason="writes the models")
     from tflite_models import face_encoder
 
