@@ -28,7 +28,7 @@ def speech(seconds: float) -> F32:
 
 def _read(path: Path) -> F32:
     with wave.open(str(path)) as file:
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32767
+        return np.asarray(np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767, np.float32)
 
 
 def frames(count: int) -> list[U8]:

@@ -70,7 +70,7 @@ def face_crops(
         ``bool (n,)``: whether the crop is aligned.
     """
     landmarks = find_landmarks(images)
-    found = np.isfinite(landmarks).all(axis=(1, 2))
+    found = np.asarray(np.isfinite(landmarks).all(axis=(1, 2)))
     whole = zip(images, landmarks, found, strict=True)
     return np.stack(
         [
@@ -97,7 +97,7 @@ def _landmarks(yunet: YuNet, image: U8) -> F32:
 def _frame(image: U8, geometry: CropSettings) -> F32:
     """Landmarks that make `align` return the whole picture."""
     height, width = image.shape[:2]
-    return np.array(geometry.landmarks, np.float32) / geometry.size * (width, height)
+    return np.asarray(np.array(geometry.landmarks) / geometry.size * (width, height), np.float32)
 
 
 def _digest(images: Iterable[U8], detector: bytes) -> str:

@@ -26,7 +26,7 @@ from . import sigma
 from .face_conditions import CONDITIONS
 from .face_data import small_grey
 from .face_report import accuracy, calibration_error, confusion, recall
-from .face_sightings import FACTS, Sightings, look
+from .face_sightings import Sightings, look
 from .metrics import score_both
 
 
@@ -70,11 +70,12 @@ class FaceJudge:
         parts = [self.encoder.encode(crops[start : start + batch]) for start in starts]
         return FaceEncoding(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def sigma(self, facts: F32) -> NDArray[np.float64]:
-        """The face part's sigma ``(n, 2)`` for facts ``(n, 5)``; what fusion adds for moving cameras is not in it."""
+    def sigma(self, seen: Sightings, encoded: FaceEncoding) -> NDArray[np.float64]:
+        """The face part's sigma ``(n, 2)`` of each sighting; what fusion adds for moving cameras is not in it."""
         model = self.part.sigma.model_dump()
-        named = dict.fromkeys((term["fact"] for term in model["terms"]), np.full(len(facts), np.nan))
-        return sigma.evaluate(model, named | dict(zip(FACTS, facts.T, strict=True)), len(facts))
+        unknown = dict.fromkeys((term["fact"] for term in model["terms"]), np.full(len(seen), np.nan))
+        known = {**seen.named_facts(np.arange(len(seen))), "vote_entropy": encoded.vote_entropy}
+        return sigma.evaluate(model, unknown | known, len(seen))
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class JudgedCorpus:
         seen = judge.look(corpus, conditions, step)
         encoded = judge.encode(seen.crops)
         guess = judge.regressor.compute(encoded.features)
-        return cls(corpus, seen, encoded, guess, judge.sigma(seen.facts))
+        return cls(corpus, seen, encoded, guess, judge.sigma(seen, encoded))
 
 
 def evaluate(
@@ -187,7 +188,7 @@ def judge_condition(judged: Sequence[JudgedCorpus], condition: str) -> dict[str,
     if sum(map(len, votes)):
         report |= _judge_votes(np.concatenate(votes), np.concatenate(probabilities))
     if sum(map(len, truth)):
-        report |= _judge_affect(*map(np.concatenate, (truth, guess, spread)))
+        report |= _judge_affect(np.concatenate(truth), np.concatenate(guess), np.concatenate(spread))
     return {"held_out": CONDITIONS[condition].held_out, **report}
 
 

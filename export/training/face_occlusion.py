@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
     def coordinates(self, pixels: F32) -> tuple[F32, F32]:
         """Pixels ``(..., 2)`` in eye distances, right and down: the inverse of `at`."""
-        off = (pixels - self.middle) / self.eyes_px**2
+        off = np.asarray((pixels - self.middle) / self.eyes_px**2, np.float32)
         return off @ self.right, off @ self.down
 
     def at(self, *points: Sequence[float] | F32) -> F32:

@@ -41,9 +41,9 @@ def noise_sources(
     if noise in ("babble", "television") and not talkers:
         raise InputError(f"{noise} needs utterances of other people: the data are of one speaker")
     if noise == "babble":
-        return np.stack([_turn(talkers[rng.integers(len(talkers))], count, rng) for _ in range(TALKERS)])
+        return np.stack([_turn(talkers[int(rng.integers(len(talkers)))], count, rng) for _ in range(TALKERS)])
     if noise == "television":
-        speech = _turn(talkers[rng.integers(len(talkers))], count, rng)
+        speech = _turn(talkers[int(rng.integers(len(talkers)))], count, rng)
         sound = speech + np.sqrt(0.5) * _unit(_music(count, rng))
     elif noise == "music":
         sound = _music(count, rng)
