@@ -104,7 +104,9 @@ class FacesJob:
     keep: Path
 
     def run(self) -> Path:
-        """The shard, a row each hop: ``crop`` uint8 (n, size * size), ``present``, facts (NaN without a face)."""
+        """The shard, a row each hop: ``crop`` uint8 (n, size * size), ``present``, ``frame`` (equal where the row shows
+        the same picture), facts (NaN without a face).
+        """
         bundle = open_bundle(self.bundle)
         part = bundle.manifest.face
         made_of = (
@@ -112,6 +114,7 @@ class FacesJob:
             shards.content_hash(bundle.file("face", part.detector)),
             part.detector.settings.model_dump(),
             part.crop.model_dump(),
+            part.max_rate_hz,
         )
         name = shards.key("faces", made_of, self.frame_times_s, self.hop_s)
         return shards.made(self.keep / f"faces-{name}.parquet", lambda: self._extract(bundle))
@@ -125,7 +128,7 @@ class FacesJob:
         crops: list[NDArray[np.uint8] | None] = []
         facts: list[tuple[float, ...]] = []
         times: list[float] = []
-        for time_s, image in frames(self.video, self.frame_times_s):
+        for time_s, image in frames(self.video, self.frame_times_s, 0.9 / part.max_rate_hz):
             face = stream.update(VideoFrame(image, round(time_s * 1e9))).primary
             times.append(time_s)
             crops.append(None if face is None else face.crop.ravel())
@@ -143,6 +146,7 @@ class FacesJob:
         return {
             "crop": np.stack([empty if crop is None else crop for crop in shown]),
             "present": known,
+            "frame": at.astype(np.int32),
             **dict(zip(FACE_FACTS, table.T, strict=True)),
         }
 
@@ -167,12 +171,14 @@ class EncodeJob:
         network = FaceNetwork(
             open_backend(self.encoder, _CPU), Normalisation(mean=mean, scale=scale), self.feature_count
         )
-        columns = shards.read(self.faces, ["crop", "present"])
+        columns = shards.read(self.faces, ["crop", "present", "frame"])
         shown = np.flatnonzero(columns["present"])
+        _, first, same = np.unique(columns["frame"][shown], return_index=True, return_inverse=True)
+        pictures = [shown[first[at : at + 256]] for at in range(0, len(first), 256)]
+        encoded = [network.compute(square(columns["crop"][rows])) for rows in pictures]
         features = np.zeros((len(columns["present"]), self.feature_count), np.float32)
-        for at in range(0, len(shown), 256):
-            rows = shown[at : at + 256]
-            features[rows] = network.compute(square(columns["crop"][rows]))
+        if encoded:
+            features[shown] = np.concatenate(encoded)[same]
         return {"features": features, "present": columns["present"]}
 
 
@@ -182,8 +188,12 @@ def square(crops: U8) -> U8:
     return crops.reshape(-1, size, size)
 
 
-def frames(path: Path, times_s: tuple[float, ...] | None) -> Iterator[tuple[float, U8]]:
-    """Time and BGR picture of each frame; published times take the place of the file's own, as far as they go."""
+def frames(path: Path, times_s: tuple[float, ...] | None, pause_s: float = 0.0) -> Iterator[tuple[float, U8]]:
+    """Time and BGR picture of each frame; published times take the place of the file's own, as far as they go.
+
+    A frame that follows sooner than ``pause_s`` is passed over, as on the device.
+    """
+    last_s = -float("inf")
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -191,7 +201,9 @@ def frames(path: Path, times_s: tuple[float, ...] | None) -> Iterator[tuple[floa
             for index, frame in enumerate(container.decode(video=0)):
                 own = float(frame.time) if frame.time is not None else index / 25
                 time_s = times_s[index] if times_s is not None and index < len(times_s) else own
-                yield time_s, np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                if time_s - last_s >= pause_s:
+                    last_s = time_s
+                    yield time_s, np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{path}: cannot be read as video ({error})") from None
 

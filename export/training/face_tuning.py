@@ -43,13 +43,15 @@ CALIBRATION = 1500
 class TuningSettings:
     """Our choices: few, gentle epochs, for neighbouring frames are nearly the same picture."""
 
-    epochs: int = 3
-    batch: int = 128
+    epochs: int = 2
+    batch: int = 64
     learning_rate: float = 2e-4
     weight_decay: float = 0.05
-    every: int = 10
+    every: int = 25
     """Of the frames, one in so many."""
-    most: int = 12000
+    most: int = 6000
+    frozen: int = 8
+    """Levels of `SFaceNet` that stay as they are: half of the work, and what they see is common to all faces."""
     seed: int = 0
 
 
@@ -116,6 +118,8 @@ def tune(network: FaceNet, crops: U8, labels: F32, settings: TuningSettings) -> 
     """
     torch.manual_seed(settings.seed)
     torch.set_num_threads(1)
+    if isinstance(network, SFaceNet):
+        network.freeze(settings.frozen)
     optimiser = torch.optim.AdamW(parameter_groups(network, settings.weight_decay))
     average = Average(network, 0.99)
     batches = max(1, len(crops) // settings.batch)

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import encoder_graph
+from clips import write_clip
 from edge_emotion_export.corpora.records import Recording, Traces
 from edge_emotion_export.training import shards
 from edge_emotion_export.training.blocks import read_labels
-from edge_emotion_export.training.extraction import nearest
+from edge_emotion_export.training.extraction import EncodeJob, frames, nearest
 from edge_emotion_export.training.gathering import Job, gather
 
 from edge_emotion.errors import InputError
@@ -83,3 +85,24 @@ def test_frames_meet_the_grid() -> None:
     assert at[10] == 2
     assert at[14] == -1, "a frame that is older than a second says nothing of now"
     assert at[20] == 3
+
+
+def test_frames_faster_than_the_device_takes_them_are_passed_over(tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "film.mp4", shades=[100] * 10)
+    assert [round(time_s, 2) for time_s, _ in frames(film, None)] == [round(0.04 * k, 2) for k in range(10)]
+    slow = frames(film, None, pause_s=0.9 / 12.5)
+    assert [round(time_s, 2) for time_s, _ in slow] == [0.0, 0.08, 0.16, 0.24, 0.32]
+
+
+def test_rows_that_show_one_picture_have_its_features(tmp_path: Path) -> None:
+    (tmp_path / "encoder.onnx").write_bytes(encoder_graph())
+    crops = np.random.default_rng(0).integers(0, 256, (3, 48 * 48)).astype(np.uint8)
+    frame = np.array([0, 0, -1, 1, 1, 2], np.int32)
+    faces = {"crop": crops[np.maximum(frame, 0)], "present": frame >= 0, "frame": frame}
+    shards.write(tmp_path / "faces.parquet", faces)
+    features = shards.read(
+        EncodeJob(tmp_path / "faces.parquet", tmp_path / "encoder.onnx", (127.5, 127.5), 16, tmp_path).run()
+    )["features"]
+    assert not features[2].any()
+    np.testing.assert_array_equal(features[[0, 3]], features[[1, 4]])
+    assert len(np.unique(features, axis=0)) == 4
