@@ -54,4 +54,4 @@ def main() -> None:
     raise SystemExit(run.run(app, "edge-emotion-export"))
 
 
-from . import bundle, convert, face, reproduce, speech, synthetic_pairs  # noqa: E402, F401  the commands register themselves
+from . import bundle, convert, face, fusion, reproduce, speech, speech_regressors, synthetic_pairs  # noqa: E402, F401  the commands register themselves

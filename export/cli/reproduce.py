@@ -106,17 +106,18 @@ def reproduce(
         tuning=tuning if fine_tune else None,
         recurrent=gru if recurrent else None,
     )
-    recordings = _recordings(corpus, root.resolve())
+    recordings = read_corpus(corpus, root.resolve())
     synthetic = is_synthetic(root)
     title = f"{corpus.value}{' (synthetic pairs)' if synthetic else ''}"
     with engine.cluster(scheduler, workers or engine.default_workers()) as client:
         outcome = run_chain(recordings, settings, client, run.stderr)
         command = f"edge-emotion-export reproduce {corpus.value} --effort {effort.value} --seed {seed}"
-        write_report(outcome, settings, out, corpus=title, command=command, synthetic=synthetic)
+        costs = None
         if standardise is Standardisation.global_:
-            write_bundle(
+            costs = write_bundle(
                 outcome, settings, out / "bundle", corpus=title, command=command, fusion=fusion.value
             )
+        write_report(outcome, settings, out, corpus=title, command=command, synthetic=synthetic, costs=costs)
     run.stdout.print((out / "table.md").read_text(), markup=False)
     if standardise is Standardisation.global_:
         run.stdout.print(f"bundle: {out / 'bundle'}")
@@ -134,7 +135,8 @@ def _windows(text: str) -> tuple[float, ...]:
     return lengths
 
 
-def _recordings(corpus: Corpus, root: Path) -> Iterable[Recording]:
+def read_corpus(corpus: Corpus, root: Path) -> Iterable[Recording]:
+    """The recordings of a tree with traces."""
     from ..corpora.avec import AVEC2018, read_avec
     from ..corpora.own import read_own
     from ..corpora.recola import in_turn, read_recola

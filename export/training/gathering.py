@@ -13,9 +13,13 @@ from edge_emotion.model.bundle import open_bundle
 from ..corpora.records import Recording, require_speakers
 from . import shards
 from .blocks import Member, read_labels
+from .evidence import EvidenceJob
 from .extraction import EncodeJob, FacesJob, SoundJob, write_labels
 
 LEAST_TRAINING_SPEAKERS = 3
+
+FrameTimes = tuple[float, ...] | None
+"""Published times of a film's frames in seconds; ``None`` where the file's own hold."""
 
 
 class Job(Protocol):
@@ -68,20 +72,13 @@ def gather(
     bare: list[Member] = []
     jobs: list[Job] = []
     for recording in recordings:
-        if recording.audio is None or recording.video is None:
-            missing = "sound" if recording.audio is None else "picture"
-            raise InputError(f"{recording.name}: its {missing} is missing; every recording needs both")
-        if recording.partition is None:
-            raise InputError(f"{recording.name}: no partition; say which speakers are train and dev")
-        labels = write_labels(recording, hop_s, keep)
-        bare.append(Member(recording.name, recording.speaker, recording.partition, labels, {}))
-        times = recording.frame_times_s
-        published = None if times is None else tuple(float(t) for t in times)
+        member, sound, film, times = _checked(recording, hop_s, keep)
+        bare.append(member)
         jobs += [
-            FacesJob(recording.video, published, bundle, hop_s, keep),
-            SoundJob(recording.audio, bundle, windows_s, hop_s, keep),
+            FacesJob(film, times, bundle, hop_s, keep),
+            SoundJob(sound, bundle, windows_s, hop_s, keep),
         ]
-    _require(bare)
+    _require_split(bare)
     found = run(jobs, "extract")
     members = [
         replace(member, features={"faces": faces, "audio": audio})
@@ -89,6 +86,23 @@ def gather(
     ]
     notes = [note for member in members if (note := _shortness(member, hop_s))]
     return members, notes
+
+
+def gather_evidence(
+    recordings: Iterable[Recording], run: Map, *, bundle: Path | None, hop_s: float, keep: Path
+) -> list[Member]:
+    """Members with ``evidence``, the shard of `EvidenceJob`; refuses what `gather` refuses."""
+    bare: list[Member] = []
+    jobs: list[Job] = []
+    for recording in recordings:
+        member, sound, film, times = _checked(recording, hop_s, keep)
+        bare.append(member)
+        jobs.append(EvidenceJob(sound, film, times, bundle, keep))
+    _require_split(bare)
+    return [
+        replace(member, features={"evidence": shard})
+        for member, shard in zip(bare, run(jobs, "listen and watch"), strict=True)
+    ]
 
 
 def encode(
@@ -117,7 +131,22 @@ def encode(
     return [replace(m, features={**m.features, **more}) for m, more in zip(members, added, strict=True)]
 
 
-def _require(members: Sequence[Member]) -> None:
+def _checked(recording: Recording, hop_s: float, keep: Path) -> tuple[Member, Path, Path, FrameTimes]:
+    """The member without features, its media, and the published times of its frames."""
+    if recording.audio is None or recording.video is None:
+        missing = "sound" if recording.audio is None else "picture"
+        raise InputError(f"{recording.name}: its {missing} is missing; every recording needs both")
+    if recording.partition is None:
+        raise InputError(f"{recording.name}: no partition; say which speakers are train and dev")
+    labels = write_labels(recording, hop_s, keep)
+    times = recording.frame_times_s
+    published = None if times is None else tuple(float(t) for t in times)
+    member = Member(recording.name, recording.speaker, recording.partition, labels, {})
+    return member, recording.audio, recording.video, published
+
+
+def _require_split(members: Sequence[Member]) -> None:
+    """Refuse members that cannot be trained and judged on: too few speakers, no dev recording, a speaker in both."""
     rated = [member for member in members if member.labels is not None]
     train = [member for member in rated if member.partition == "train"]
     dev = [member for member in rated if member.partition == "dev"]

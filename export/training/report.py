@@ -43,13 +43,23 @@ PUBLISHED = (
 
 
 def write_report(
-    outcome: Outcome, settings: Reproduction, out: Path, *, corpus: str, command: str, synthetic: bool
+    outcome: Outcome,
+    settings: Reproduction,
+    out: Path,
+    *,
+    corpus: str,
+    command: str,
+    synthetic: bool,
+    costs: Mapping[tuple[str, Dimension], float] | None = None,
 ) -> None:
     """Write ``results.json``, ``table.md``, ``traces/*.png`` and ``predictions/*.csv`` (dev and test) into ``out``.
 
-    The same outcome gives the same bytes.
+    ``costs`` are what a support vector budget took, by system and dimension. The same outcome gives the same bytes.
     """
     facts = results(outcome, settings, corpus=corpus, command=command, synthetic=synthetic)
+    facts["support_vector_costs"] = [
+        {"system": name, "dimension": d, "ccc": lost} for (name, d), lost in (costs or {}).items()
+    ]
     shards.write_json(out / "results.json", facts)
     with shards.whole_file(out / "table.md") as file:
         file.write(table(outcome, facts).encode())
@@ -133,7 +143,7 @@ def table(outcome: Outcome, facts: Mapping[str, Any]) -> str:
             if (row["first"], row["second"], row["dimension"]) == (first, second, d)
         ]
         lines.append(f"| {TITLES[first]} - {TITLES[second]} | {' | '.join(cells)} |")
-    lines += ["", *_decisions(outcome, facts), ""]
+    lines += ["", *_decisions(outcome, facts), "", *_costs(facts)]
     lines += [f"Note: {note}\n" for note in facts["notes"]]
     if not facts["synthetic_pairs"]:
         lines += ["\n## Published, for comparison\n", "| system | arousal | valence |", "|---|---|---|"]
@@ -258,6 +268,15 @@ def _base_cell(facts: Mapping[str, Any], dimension: Dimension) -> str:
 
 def _difference(row: Mapping[str, Any]) -> str:
     return f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), p = {row['p_value']:.3f}"
+
+
+def _costs(facts: Mapping[str, Any]) -> list[str]:
+    rows = facts.get("support_vector_costs", [])
+    if not rows:
+        return []
+    most = facts["settings"]["protocol"]["budget"]
+    cells = [f"{TITLES[row['system']]}, {row['dimension']}: {row['ccc']:+.3f}" for row in rows]
+    return [f"CCC given up for {most} support vectors in each shipped regressor: {'; '.join(cells)}\n"]
 
 
 def _decisions(outcome: Outcome, facts: Mapping[str, Any]) -> list[str]:

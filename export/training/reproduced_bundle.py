@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,9 @@ F64 = NDArray[np.float64]
 
 ShippedFusion = Literal["best", "late", "early"]
 
+Costs = dict[tuple[str, Dimension], float]
+"""CCC on ``dev`` that a support vector budget took from a system's regressor, before post-processing."""
+
 FACE_TERMS = (
     sigma.Term("face_px", (20.0, 40.0, 80.0, 160.0)),
     sigma.Term("blur", (0.2, 0.35, 0.5, 0.7), grows=True),
@@ -55,12 +58,13 @@ def write_bundle(
     corpus: str,
     command: str,
     fusion: ShippedFusion = "best",
-) -> Path:
+) -> Costs:
     """Write the bundle: regressors as ONNX, sigma from out-of-fold errors, the chosen causal chain.
 
     Late fusion is the device's own, by inverse variance; early fusion adds the joint regressor, and the parts' own
     then look through its windows, since one row of features has to serve both. ``best`` is what earned the higher CCC
-    on held-out training speakers, mean of both dimensions. The manifest says what a support vector budget cost.
+    on held-out training speakers, mean of both dimensions. What a support vector budget cost is returned, and in the
+    manifest.
     """
     if outcome.encoder is None:
         raise UsageError("a bundle needs the network that its face features came from")
@@ -69,10 +73,7 @@ def write_bundle(
     base = open_bundle(settings.bundle)
     writer = _Writer(outcome, outcome.encoder, settings, base, corpus, command, kind, suffix)
     out.mkdir(parents=True, exist_ok=True)
-    writer.acoustic(out)
-    writer.face(out)
-    writer.fusion(out)
-    return out
+    return writer.acoustic(out) | writer.face(out) | writer.fusion(out)
 
 
 def _better(outcome: Outcome, suffix: str) -> Literal["late", "early"]:
@@ -94,7 +95,7 @@ class _Writer:
     suffix: str
     """Of the systems whose face network is shipped."""
 
-    def acoustic(self, out: Path) -> None:
+    def acoustic(self, out: Path) -> Costs:
         part = self.base.manifest.acoustic
         model, cost = self._model("audio")
         voice = self.base.file("acoustic", part.voice_activity)
@@ -113,8 +114,9 @@ class _Writer:
             ),
             {voice.name: voice, "regressor.onnx": svr.to_onnx(model).SerializeToString(deterministic=True)},
         )
+        return cost
 
-    def face(self, out: Path) -> None:
+    def face(self, out: Path) -> Costs:
         part, system = self.base.manifest.face, f"video{self.suffix}"
         model, cost = self._model(system)
         detector = self.base.file("face", part.detector)
@@ -138,12 +140,13 @@ class _Writer:
                 "regressor.onnx": svr.to_onnx(model).SerializeToString(deterministic=True),
             },
         )
+        return cost
 
-    def fusion(self, out: Path) -> None:
+    def fusion(self, out: Path) -> Costs:
         part, system = self.base.manifest.fusion, f"{self.kind}{self.suffix}"
         chains = {d: self.outcome.verdicts[system, d].chains["causal"].chain.smoothing() for d in DIMENSIONS}
         early, files = None, {}
-        cost: dict[str, float] = {}
+        cost: Costs = {}
         if self.kind == "early":
             model, cost = self._model(system)
             files = {"early.onnx": svr.to_onnx(model).SerializeToString(deterministic=True)}
@@ -157,6 +160,7 @@ class _Writer:
             "training": self._training(system, cost),
         }
         write_part(out, part.model_copy(update=changes), files)
+        return cost
 
     def _plan(self, system: str, dimension: Dimension) -> Plan:
         plan = self.outcome.plans[system, dimension]
@@ -178,21 +182,20 @@ class _Writer:
         )
         return rows, labels
 
-    def _model(self, system: str) -> tuple[AffectSVR, dict[str, float]]:
-        """Both dimensions on one standardiser, for they share a graph; and the CCC that a budget takes on ``dev``."""
+    def _model(self, system: str) -> tuple[AffectSVR, Costs]:
+        """Both dimensions on one standardiser, for they share a graph; and what a budget cost."""
         rows = {d: self._rows(system, d) for d in DIMENSIONS}
         scaler = self._scaler(system, np.concatenate([x for x, _ in rows.values()]))
         regressors: list[Kernel | LinearSVR] = []
-        cost: dict[str, float] = {}
+        cost: Costs = {}
         for dimension, (x, y) in rows.items():
             z = scaler.transform(x)
             candidate = self._plan(system, dimension).candidate
             full = fit_scaled(candidate, z, y, scaler.mean_, scaler.scale_, self.settings.protocol.seed)
             short = self._within_budget(full, z)
             if short is not full:
-                cost[f"support_vectors_{dimension}_ccc_cost"] = self._score(
-                    system, dimension, full
-                ) - self._score(system, dimension, short)
+                lost = self._score(system, dimension, full) - self._score(system, dimension, short)
+                cost[system, dimension] = lost
             regressors.append(_shippable(short))
         model = AffectSVR.of(scaler, [LinearSVR(), LinearSVR()])
         model.regressors_ = regressors
@@ -267,8 +270,8 @@ class _Writer:
         error[first : first + len(values)] = values - labels
         return error
 
-    def _training(self, system: str, more: Mapping[str, float]) -> Training:
-        metrics: dict[str, Any] = dict(more)
+    def _training(self, system: str, costs: Costs) -> Training:
+        metrics: dict[str, Any] = {f"support_vectors_{d}_ccc_cost": lost for (_, d), lost in costs.items()}
         for dimension in DIMENSIONS:
             figures = self.outcome.verdicts[system, dimension].figures["causal"]
             metrics[f"dev_causal_ccc_{dimension}"] = figures["ccc"]

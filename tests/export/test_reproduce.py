@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,12 +220,39 @@ class TestReproduce:
         lines = [json.loads(line) for line in readings.read_text().splitlines()]
         assert any(line.get("valid") for line in lines)
 
-        early = [*options, "--out", str(whole), "--fusion", "early"]
+        early = [*options, "--out", str(whole), "--fusion", "early", "--support-vectors", "20"]
         assert run(app, "edge-emotion-export", early) == 0
+        assert "CCC given up for 20 support vectors" in (whole / "table.md").read_text()
         fusion = open_bundle(whole / "bundle").manifest.fusion
         assert fusion.early is not None
         assert fusion.early.features == 88 + 2 * manifest.face.encoder.features
         assert {term.fact for term in fusion.early.sigma.terms} >= {"audio.snr_db", "video.blur"}
+        assert run(device_app, "edge-emotion", analyze) == 0
+
+    def test_a_bundle_gets_a_fusion_part_that_says_how_it_was_learnt(
+        self, tree: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bundle = Path(shutil.copytree(base, tmp_path / "bundle"))
+        options = [
+            "fusion",
+            str(bundle),
+            "--root",
+            str(tree),
+            "--out",
+            str(tmp_path / "out"),
+            "--workers",
+            "1",
+        ]
+        assert run(app, "edge-emotion-export", options) == 0
+        assert "smoothed - audio" in capsys.readouterr().out
+        assert open_bundle(bundle).manifest.sha256 == open_bundle(base).manifest.sha256
+        assert run(app, "edge-emotion-export", [*options, "--write"]) == 0
+        training = open_bundle(bundle).manifest.fusion.training
+        assert training is not None
+        assert training.data[0].name == "avec2016 (synthetic pairs)"
+        assert {"dev_smoothed_ccc_arousal_low", "dev_in_80_valence", "dev_speakers"} <= set(training.metrics)
+        film, readings = tree / "recordings_video/dev_1.mp4", tmp_path / "readings.jsonl"
+        analyze = ["analyze", str(film), "--bundle", str(bundle), "--out", str(readings)]
         assert run(device_app, "edge-emotion", analyze) == 0
 
     @pytest.mark.parametrize(
@@ -248,8 +276,6 @@ class TestReproduce:
         code: int,
         reason: str,
     ) -> None:
-        import shutil
-
         root = tmp_path / "tree"
         shutil.copytree(tree, root)
         more: list[str] = []

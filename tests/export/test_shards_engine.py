@@ -110,10 +110,13 @@ class DiesOnce:
     mark: str
 
     def run(self) -> str:
-        if not Path(self.mark).exists():
-            Path(self.mark).touch()
-            os._exit(1)
-        return "recovered"
+        """Again and again where the mark cannot be made."""
+        mark = Path(self.mark)
+        if mark.exists():
+            return "recovered"
+        if mark.parent.is_dir():
+            mark.touch()
+        os._exit(1)
 
 
 def _run(job: Square | DiesOnce) -> object:
@@ -140,6 +143,18 @@ def test_lost_worker_is_replaced(tmp_path: Path) -> None:
     with engine.cluster(workers=2) as client:
         jobs = [DiesOnce(str(tmp_path / "mark")), *(Square(k) for k in range(5))]
         assert engine.run(client, _run, jobs, "jobs") == ["recovered", 0, 1, 4, 9, 16]
+
+
+def test_a_task_that_kills_every_worker_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(engine, "_LOST_WORKERS", 0)
+    with (
+        engine.cluster(workers=2) as client,
+        pytest.raises(UsageError, match=r"jobs: 1 workers died on .*use fewer workers"),
+    ):
+        engine.run(client, _run, [DiesOnce(str(tmp_path / "no such folder" / "mark"))], "jobs")
 
 
 def test_no_scheduler_there() -> None:
