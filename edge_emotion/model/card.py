@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from edge_emotion.model.manifest import AcousticPart, FacePart, FusionPart, Manifest, Model, Training
 
@@ -68,8 +68,19 @@ def _training(training: Training) -> Iterator[str]:
     seed = "" if training.seed is None else f", seed {training.seed}"
     yield from (f"Made by `{training.command}`{seed}.", "")
     if training.metrics:
-        yield from ("| figure (set, protocol, measure) | value |", "|---|---:|")
-        yield from (f"| {name} | {value:.4g} |" for name, value in training.metrics.items())
+        yield from ("| figure (set, protocol, measure) | value | 95 % interval | n |", "|---|---:|---|---:|")
+        yield from _figures(training.metrics)
         yield ""
     if training.notes:
         yield from (training.notes, "")
+
+
+def _figures(metrics: Mapping[str, float]) -> Iterator[str]:
+    """A row for each figure; its interval and count stand beside it as ``_low``, ``_high`` and ``_n``."""
+    beside = {f"{name}{end}" for name in metrics for end in ("_low", "_high", "_n")}
+    for name, value in metrics.items():
+        if name in beside:
+            continue
+        ends = [f"{metrics[name + end]:.3f}" for end in ("_low", "_high") if name + end in metrics]
+        count = f"{metrics[name + '_n']:,.0f}" if f"{name}_n" in metrics else ""
+        yield f"| {name} | {value:.4g} | {' to '.join(ends)} | {count} |"

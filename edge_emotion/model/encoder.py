@@ -23,6 +23,16 @@ class FaceEncoding(NamedTuple):
     affect: F32
     """``(n, 2)``: arousal and valence by the network's own head."""
 
+    @property
+    def feature_norm(self) -> F32:
+        """Euclidean length of each row of features ``(n,)``: how much of what the network looks for is there.
+
+        It falls where a face is covered or unlike those of the training, which no fact of the picture shows (compare
+        Yu, Shin, Lee, Jun and Lee, *Block selection method for using feature norm in out-of-distribution detection*,
+        2023).
+        """
+        return np.sqrt(np.einsum("nd,nd->n", self.features, self.features))
+
 
 class FaceNetwork:
     """A face network over any backend (implements `edge_emotion.types.FaceEncoder`).

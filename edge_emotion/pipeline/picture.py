@@ -25,8 +25,9 @@ from edge_emotion.pipeline.spans import Spans, TimedDetector
 from edge_emotion.smoothing import Smoother
 from edge_emotion.types import DIMENSIONS, F32, QualityFlag, VideoFrame
 
-FACTS = ("face_px", "score", "blur", "yaw_deg", "brightness")
-"""Facts of a face, their means over the window; ``yaw_deg`` without its sign."""
+FACTS = ("face_px", "score", "blur", "yaw_deg", "brightness", "lower_detail", "feature_norm")
+"""Facts of a face, their means over the window: of `FaceFacts`, ``yaw_deg`` without its sign, and the last one of
+`edge_emotion.model.encoder.FaceEncoding`."""
 
 
 class Face:
@@ -41,7 +42,7 @@ class Face:
         """For its readings while another face is the primary one."""
         self._row = np.zeros(width + len(FACTS))
 
-    def push(self, time_ns: int, features: F32, face: TrackedFace) -> None:
+    def push(self, time_ns: int, features: F32, feature_norm: float, face: TrackedFace) -> None:
         """Add one frame."""
         facts = self.facts = face.facts
         self._row[: len(features)] = features
@@ -51,6 +52,8 @@ class Face:
             facts.blur,
             abs(facts.yaw_deg),
             facts.brightness,
+            facts.lower_detail,
+            feature_norm,
         )
         append(self.ring, time_ns, self._row)
         self.seen_ns = time_ns
@@ -120,9 +123,9 @@ class Pictures:
         if seen.faces:
             crops = np.stack([face.crop for face in seen.faces])
             with self._spans("cnn"):
-                features = self._network.compute(crops)
-            for face, row in zip(seen.faces, features, strict=True):
-                self._known(face.id).push(seen.time_ns, row, face)
+                said = self._network.encode(crops)
+            for face, row, norm in zip(seen.faces, said.features, said.feature_norm, strict=True):
+                self._known(face.id).push(seen.time_ns, row, norm, face)
         self._newest = seen
 
     def _known(self, face_id: str) -> Face:

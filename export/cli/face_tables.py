@@ -37,6 +37,8 @@ def show(report: dict[str, Any]) -> None:
         run.stdout.print(f"expected calibration error: {report['calibration_error']:.3f}")
     if len(report.get("conditions", {})) > 1:
         run.stdout.print(_conditions(report))
+    if report.get("over_seeds"):
+        run.stdout.print(_seeds(report))
     for name, row in report.get("labels", {}).items():
         run.stdout.print(f"{name}: {_percent(row['accuracy'])} of {row['n']} expression labels")
     for name, count in report.get("left_out", {}).items():
@@ -44,6 +46,13 @@ def show(report: dict[str, Any]) -> None:
             run.stdout.print(f"{name}: {count} faces left out, the models were trained on them")
     for name, found in report.get("found", {}).items():
         run.stdout.print(f"{name}: {found['faces']} faces found in {found['of']} pictures")
+
+
+def _seeds(report: dict[str, Any]) -> Table:
+    table = Table("", "mean", "spread", title=f"seeds {', '.join(map(str, report['seeds']))}")
+    for name, row in report["over_seeds"].items():
+        table.add_row(name, _figure(row["mean"]), _figure(row["spread"]))
+    return table
 
 
 def _conditions(report: dict[str, Any]) -> Table:

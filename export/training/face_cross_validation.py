@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_emotion.model.encoder import FaceEncoding
 from edge_emotion.types import DIMENSIONS, F32
 
 from . import sigma
 from .face_affect import RatedFaces, VotedFaces
-from .face_conditions import CONDITIONS, TRAINED
+from .face_conditions import CONDITIONS, HELD_OUT, TRAINED
 from .face_networks import FaceNet
 from .face_regressor import AffectSettings, Choice, fit
 from .face_sightings import Sightings
@@ -24,6 +25,17 @@ from .metrics import score_both
 FOLDS = 5
 
 
+class Begun(NamedTuple):
+    """Where the steps after the votes begin: a network, and the faces with votes that it learnt from."""
+
+    network: FaceNet
+    voted: VotedFaces
+
+
+Begin = Callable[[NDArray[np.intp]], Begun]
+"""From the rated faces that may be known to a network that has seen no other rated face."""
+
+
 @dataclass(frozen=True)
 class OutOfFold:
     """What models that had not seen a face, nor a near duplicate of it, say of each of its sightings.
@@ -32,24 +44,33 @@ class OutOfFold:
     ----------
     sightings
         Of the rated faces.
-    truth, prediction, head
-        ``(n, 2)`` for each sighting: rating, regressor, and the network's own affect output.
+    truth, prediction
+        ``(n, 2)`` for each sighting: rating and regressor.
+    seen
+        What the encoder said of each sighting.
     fold
         ``(n,)``: the fold in which the sighting was tested.
     choices
         Hyper-parameters of each fold.
+    expression
+        ``(n,)``: the expression that each sighting shows, index into `EXPRESSIONS`.
     """
 
     sightings: Sightings
     truth: F32
     prediction: F32
-    head: F32
+    seen: FaceEncoding
     fold: NDArray[np.int64]
     choices: tuple[Choice, ...]
+    expression: NDArray[np.int64]
 
     def rows(self, condition: str) -> NDArray[np.intp]:
         """Sightings under one condition."""
         return self.sightings.under(condition)
+
+    def facts(self, rows: NDArray[np.intp]) -> dict[str, F32]:
+        """Facts of ``rows`` by name, as `sigma.fit` takes them: of the pictures, and what the encoder found in them."""
+        return {**self.sightings.named_facts(rows), "feature_norm": self.seen.feature_norm[rows]}
 
     def sigma(self) -> dict[str, Any]:
         """The sigma model, fitted on the errors under trained conditions."""
@@ -58,8 +79,8 @@ class OutOfFold:
     def _sigma(self, rows: NDArray[np.intp]) -> dict[str, Any]:
         rows = np.intersect1d(rows, self.sightings.under(*TRAINED))
         errors = self.prediction[rows] - self.truth[rows]
-        facts = self.sightings.named_facts(rows)
-        return sigma.fit(errors, facts, sigma.FACE_TERMS, smoothness=1e-3)
+        facts = self.facts(rows)
+        return sigma.fit(errors, facts, sigma.face_terms(facts["feature_norm"]), smoothness=1e-3)
 
     def coverage(self) -> dict[str, dict[str, float]]:
         """Share of ratings within the 80 % interval, for each condition; each fold's sigma is fitted on the others."""
@@ -67,7 +88,7 @@ class OutOfFold:
         for fold in np.unique(self.fold):
             here = np.flatnonzero(self.fold == fold)
             model = self._sigma(np.flatnonzero(self.fold != fold))
-            spread[here] = sigma.evaluate(model, self.sightings.named_facts(here), len(here))
+            spread[here] = sigma.evaluate(model, self.facts(here), len(here))
         errors = self.prediction - self.truth
         every = {"all": np.arange(len(self.fold)), **{name: self.rows(name) for name in CONDITIONS}}
         return {
@@ -84,21 +105,26 @@ class OutOfFold:
             if len(rows := self.rows(name))
         }
         clean = self.rows("clean")
+        right = self.seen.votes.argmax(1) == self.expression
         return {
             **conditions["clean"],
             "conditions": conditions,
-            "network_head": score_both(self.truth[clean], self.head[clean]),
+            "held_out_mean": {
+                name: float(np.mean([conditions[condition][name]["ccc"] for condition in HELD_OUT]))
+                for name in DIMENSIONS
+            },
+            "expression": {"accuracy": float(right[clean].mean()), "n": len(clean)},
+            "network_head": score_both(self.truth[clean], self.seen.affect[clean]),
             "coverage_80": self.coverage(),
             "folds": [choice._asdict() for choice in self.choices],
         }
 
 
 def cross_validate(
-    start: FaceNet,
+    begin: Begin,
     rated: RatedFaces,
     sightings: Sightings,
     groups: NDArray[np.int64],
-    voted: VotedFaces,
     settings: AffectSettings,
     compute: Compute,
     *,
@@ -107,18 +133,35 @@ def cross_validate(
 ) -> OutOfFold:
     """Fit and test in ``folds`` folds of whole groups of near duplicates.
 
-    ``start`` has seen FER+ only. Anew for each fold: fine-tuning, pseudo-label map, conversion, standardiser,
-    hyper-parameters (nested) and regressor. Sigma is fitted afterwards on the other folds' errors.
+    Anew for each fold: fine-tuning, pseudo-label map, conversion, standardiser, hyper-parameters (nested) and
+    regressor; and, where ``begin`` learns from rated faces, the network itself. Sigma is fitted afterwards on the
+    other folds' errors.
     """
     prediction = np.empty((len(sightings), 2), np.float32)
-    head = np.empty_like(prediction)
+    said: dict[int, FaceEncoding] = {}
     fold_of = np.full(len(sightings), -1, np.int64)
     choices = []
     for number, fold in enumerate(grouped(groups, folds, seed=settings.regressor.seed)):
+        start, voted = begin(fold.train)
         models = fit(start, rated, sightings, groups, fold.train, voted, settings, compute, on_step)
         rows = sightings.of(fold.test)
-        seen = models.encode(sightings.crops[rows])
-        prediction[rows], head[rows] = models.predict(seen.features), seen.affect
+        said[number] = models.encode(sightings.crops[rows])
+        prediction[rows] = models.predict(said[number].features)
         fold_of[rows] = number
         choices.append(models.choice)
-    return OutOfFold(sightings, rated.affect[sightings.item], prediction, head, fold_of, tuple(choices))
+    return OutOfFold(
+        sightings,
+        rated.affect[sightings.item],
+        prediction,
+        _in_order(said, fold_of),
+        fold_of,
+        tuple(choices),
+        rated.expression[sightings.item],
+    )
+
+
+def _in_order(said: Mapping[int, FaceEncoding], fold_of: NDArray[np.int64]) -> FaceEncoding:
+    """What was said fold by fold, in the order of the sightings."""
+    back = np.argsort(np.argsort(fold_of, kind="stable"), kind="stable")
+    columns = zip(*(said[number] for number in sorted(said)), strict=True)
+    return FaceEncoding(*(np.concatenate(column)[back] for column in columns))

@@ -74,7 +74,7 @@ class FaceJudge:
         """The face part's sigma ``(n, 2)`` of each sighting; what fusion adds for moving cameras is not in it."""
         model = self.part.sigma.model_dump()
         unknown = dict.fromkeys((term["fact"] for term in model["terms"]), np.full(len(seen), np.nan))
-        known = {**seen.named_facts(np.arange(len(seen))), "vote_entropy": encoded.vote_entropy}
+        known = {**seen.named_facts(np.arange(len(seen))), "feature_norm": encoded.feature_norm}
         return sigma.evaluate(model, unknown | known, len(seen))
 
 

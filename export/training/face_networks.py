@@ -10,23 +10,32 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from ..packaged_files import fetch
+from .face_deep_emotion import DeepEmotion, DeepEmotionSettings
 from .face_network import FaceCnn, FaceCnnSettings
 from .face_sface import PAIR, SFaceNet, SFaceSettings
 
-FaceNet = FaceCnn | SFaceNet
-FaceNetSettings = FaceCnnSettings | SFaceSettings
-Name = Literal["small", "large", "reference"]
-NAMES: tuple[Name, ...] = ("small", "large", "reference")
+FaceNet = FaceCnn | SFaceNet | DeepEmotion
+FaceNetSettings = FaceCnnSettings | SFaceSettings | DeepEmotionSettings
+Name = Literal["small", "large", "reference", "tiny"]
+NAMES: tuple[Name, ...] = ("small", "large", "reference", "tiny")
+FROM_NOTHING: tuple[Name, ...] = ("reference", "tiny")
+"""Those that start from random weights."""
+_KINDS: dict[type[Any], type[FaceNet]] = {
+    FaceCnnSettings: FaceCnn,
+    SFaceSettings: SFaceNet,
+    DeepEmotionSettings: DeepEmotion,
+}
 
 
 def trained_settings(name: Name) -> FaceNetSettings:
     """What is trained to get a network: ``small`` and ``large`` learn together."""
-    return FaceCnnSettings() if name == "reference" else PAIR
+    alone: dict[Name, FaceNetSettings] = {"reference": FaceCnnSettings(), "tiny": DeepEmotionSettings()}
+    return alone.get(name, PAIR)
 
 
 def build(settings: FaceNetSettings) -> FaceNet:
     """The network of these settings, with random weights."""
-    return SFaceNet(settings) if isinstance(settings, SFaceSettings) else FaceCnn(settings)
+    return _KINDS[type(settings)](settings)
 
 
 def start(settings: FaceNetSettings) -> FaceNet:
@@ -45,6 +54,7 @@ def part(network: FaceNet, name: Name) -> FaceNet:
 def settings_from(given: dict[str, Any]) -> FaceNetSettings:
     """Settings from their JSON or a network's description; whose they are is told by their names."""
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    kind: type[FaceNetSettings] = SFaceSettings if "levels" in values else FaceCnnSettings
+    kind = next(kind for kind in _KINDS if {field.name for field in fields(kind)} <= set(values))
     chosen: dict[str, Any] = {field.name: values[field.name] for field in fields(kind)}
-    return kind(**chosen)
+    settings: FaceNetSettings = kind(**chosen)
+    return settings

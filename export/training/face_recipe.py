@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -16,44 +16,56 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from edge_emotion.config import CropSettings, DetectorSettings
-from edge_emotion.errors import InputError
+from edge_emotion.errors import InputError, UsageError
 from edge_emotion.features.crop import CANONICAL
 from edge_emotion.model.backend import open_backend
 from edge_emotion.model.detector import YuNet
-from edge_emotion.types import DIMENSIONS, F32, U8
+from edge_emotion.types import F32
 
 from ..corpora.duplicates import near_duplicates
-from ..corpora.votes import PROTOCOLS
+from ..corpora.votes import CLASSES
 from . import face_report
 from .face_affect import FineTuning, RatedFaces, VotedFaces
+from .face_augmentation import Augmentation
 from .face_conditions import CONDITIONS
-from .face_cross_validation import FOLDS, OutOfFold, cross_validate
+from .face_cross_validation import FOLDS, Begin, Begun, OutOfFold, cross_validate
 from .face_data import AffectData, VoteData, affect_data
-from .face_networks import FaceNet, Name, build, part, settings_from, trained_settings
-from .face_regressor import AffectSettings, FaceModels, RegressorSettings, encode, fit
+from .face_networks import FROM_NOTHING, FaceNet, Name, build, part, settings_from, trained_settings
+from .face_regressor import AffectSettings, FaceModels, RegressorSettings, fit
 from .face_sightings import Sightings, look
-from .face_training import Compute, FaceTrainer, FaceTrainingSettings, exit_votes, infer
+from .face_training import CHECKPOINT, Compute, FaceTrainer, FaceTrainingSettings, exit_votes
 
 PRETRAINED = "face_votes.safetensors"
 """Weights after the votes and before any rated face, in half precision; a copy is installed with the package."""
+MILD = Augmentation(rotation=12, zoom=0.12, shift=0.06, light=0.35, erase_share=0.2, spoil_share=0.2)
+"""What pictures go through once a network knows faces."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceRecipe:
-    """Settings of every step, and the name of the network that comes out."""
+    """Settings of every step, and the name of the network that comes out.
+
+    Votes are learnt in ``cycles``, each from the averaged weights of the one before, with a fresh optimiser (warm
+    restarts: Loshchilov and Hutter, *SGDR*, 2017). A network that is ``taught`` learns from the votes and from the
+    installed network's opinion in equal parts.
+    """
 
     network: Name = "small"
-    votes: FaceTrainingSettings = field(default_factory=lambda: votes_settings())
+    cycles: tuple[FaceTrainingSettings, ...] = field(default_factory=lambda: cycles())
+    taught: bool = False
     affect: AffectSettings = field(default_factory=AffectSettings)
     folds: int = FOLDS
 
 
-def votes_settings(network: Name = "small", seed: int = 1) -> FaceTrainingSettings:
-    """How the network of this name learns votes: the reference network from nothing, the others from SFace."""
+def cycles(network: Name = "small", seed: int = 1) -> tuple[FaceTrainingSettings, ...]:
+    """How the network of this name learns votes: from nothing in one cycle, or from SFace in two."""
     settings = FaceTrainingSettings(seed=seed, network=trained_settings(network))
     if network == "reference":
-        return settings
-    return replace(
+        return (settings,)
+    if network == "tiny":
+        mild = replace(settings, epochs=24, calm_epochs=6, augmentation=MILD)
+        return (replace(mild, learning_rate=4e-3, weight_decay=0.01),)
+    first = replace(
         settings,
         epochs=11,
         small_epochs=4,
@@ -65,23 +77,63 @@ def votes_settings(network: Name = "small", seed: int = 1) -> FaceTrainingSettin
         learning_rate=4e-4,
         head_rate=5.0,
     )
+    # ReLU has come by now: every level learns on faces of full size, under milder changes.
+    second = replace(
+        first,
+        epochs=10,
+        small_epochs=0,
+        fading_epochs=0.0,
+        full_epochs=10**9,
+        frozen=0,
+        seed=seed + 10,
+        crop_share=0.4,
+        augmentation=MILD,
+    )
+    return first, second
+
+
+def shortened(whole: tuple[FaceTrainingSettings, ...], epochs: int) -> tuple[FaceTrainingSettings, ...]:
+    """Cycles of ``epochs`` epochs together, every stage of them in proportion."""
+    ends = np.cumsum([0, *(cycle.epochs for cycle in whole)])
+    share = epochs / int(ends[-1])
+    return tuple(
+        replace(
+            cycle,
+            epochs=int(count),
+            small_epochs=int(cycle.small_epochs * share),
+            full_epochs=int(cycle.full_epochs * share),
+            calm_epochs=int(cycle.calm_epochs * share),
+            fading_epochs=cycle.fading_epochs * share,
+        )
+        for cycle, count in zip(whole, np.diff(np.rint(ends * share)), strict=True)
+        if count
+    )
 
 
 def shipped_recipe(seed: int = 1, epochs: int | None = None, network: Name = "small") -> FaceRecipe:
     """The shipped recipe, with another seed, number of epochs or network."""
-    votes = votes_settings(network, seed)
+    whole = cycles(network, seed)
     affect = AffectSettings(FineTuning(seed=seed), RegressorSettings(seed=seed))
-    if epochs is not None:
-        share = epochs / votes.epochs
-        votes = replace(
-            votes,
-            epochs=epochs,
-            small_epochs=int(votes.small_epochs * share),
-            full_epochs=int(votes.full_epochs * share),
-            calm_epochs=int(votes.calm_epochs * share),
-            fading_epochs=votes.fading_epochs * share,
+    chosen = whole if epochs is None else shortened(whole, epochs)
+    return FaceRecipe(network, chosen, network == "tiny", affect)
+
+
+def clean_recipe(seed: int = 1, epochs: int | None = None, network: Name = "tiny") -> FaceRecipe:
+    """For rated faces with expressions alone: few, so they are shown often, and a fold has none with a pseudo-label.
+
+    Raises
+    ------
+    UsageError
+        The network cannot be trained from nothing.
+    """
+    if network not in FROM_NOTHING:
+        raise UsageError(
+            "without FER+ votes only networks that begin from nothing are trained: --network "
+            + " or ".join(FROM_NOTHING)
         )
-    return FaceRecipe(network, votes, affect)
+    cycle = replace(cycles(network, seed)[0], epochs=epochs or 80, batch=32, learning_rate=3e-3)
+    affect = AffectSettings(FineTuning(seed=seed), RegressorSettings(seed=seed, pseudo_weights=(0.0,)))
+    return FaceRecipe(network, (replace(cycle, calm_epochs=cycle.epochs // 4),), False, affect)
 
 
 @dataclass(frozen=True)
@@ -106,27 +158,57 @@ class Progress:
 def train_votes(
     data: VoteData, recipe: FaceRecipe, compute: Compute, folder: Path, resume: bool, progress: Progress
 ) -> tuple[FaceNet, list[dict[str, Any]]]:
-    """Train on votes, or go on from the checkpoint in ``folder``; write `PRETRAINED` there and return its network.
+    """Train on votes, or go on from the checkpoints in ``folder``; write `PRETRAINED` there and return its network.
 
-    Networks that learned together share the checkpoint: with ``resume`` it gives each of them.
+    Each cycle has its checkpoint in a folder of its own. Networks that learned together share them: with ``resume``
+    they give each of them.
+
+    Raises
+    ------
+    UsageError
+        Of `FaceTrainer.resume`.
     """
-    trainer = FaceTrainer(recipe.votes, compute, folder)
-    if resume:
-        trainer.resume()
-    steps = trainer.batches(len(data.train)) * (recipe.votes.epochs - trainer.epoch)
-    progress.begin("learning votes", steps)
+    shares = taught_shares(data, compute, progress) if recipe.taught else data.shares
+    network: FaceNet | None = None
+    history: list[dict[str, Any]] = []
+    for number, cycle in enumerate(recipe.cycles, 1):
+        trainer = FaceTrainer(cycle, compute, folder / f"cycle_{number}", network)
+        if resume and (number == 1 or (trainer.folder / CHECKPOINT).is_file()):
+            trainer.resume()
+        _learn(trainer, data, shares, compute, f"cycle {number} of {len(recipe.cycles)}", progress)
+        history += [{**row, "epoch": len(history) + row["epoch"]} for row in trainer.history]
+        network = trainer.averaged()
+    assert network is not None
+    save_pretrained(part(network, recipe.network), folder / PRETRAINED)
+    return load_pretrained(folder / PRETRAINED), history
+
+
+def _learn(
+    trainer: FaceTrainer, data: VoteData, shares: F32, compute: Compute, cycle: str, progress: Progress
+) -> None:
+    left = trainer.settings.epochs - trainer.epoch
+    progress.begin(f"learning votes, {cycle}", trainer.batches(len(data.train)) * left)
 
     def judge(network: FaceNet) -> dict[str, Any]:
         return judge_votes(network, data, compute)
 
-    for row in trainer.epochs(data.train, data.shares, judge, progress.step):
+    for row in trainer.epochs(data.train, shares, judge, progress.step):
         early = f", early head {row['early']:.1%}" if "early" in row else ""
         progress.say(
-            f"epoch {row['epoch']:2}  loss {row['loss']:.3f}  FER+ validation, standard protocol: "
+            f"{cycle}, epoch {row['epoch']:2}  loss {row['loss']:.3f}  FER+ validation, standard protocol: "
             f"{row['direct']:.1%}{early}"
         )
-    save_pretrained(part(trainer.averaged(), recipe.network), folder / PRETRAINED)
-    return load_pretrained(folder / PRETRAINED), trainer.history
+
+
+def taught_shares(data: VoteData, compute: Compute, progress: Progress) -> F32:
+    """Mean of the votes and of what the installed network says of the faces as published ``(n, 8)``.
+
+    Distillation (Hinton, Vinyals and Dean 2015) without a temperature: votes are soft already.
+    """
+    progress.begin("asking the teacher", 1)
+    opinion = exit_votes(load_pretrained(), data.train.direct, compute)[-1]
+    progress.step()
+    return np.asarray((data.shares + opinion) / 2, np.float32)
 
 
 def judge_votes(network: FaceNet, data: VoteData, compute: Compute) -> dict[str, Any]:
@@ -161,22 +243,40 @@ def rated_set(
     return RatedSet(data, rated, sightings, near_duplicates(data.views.direct))
 
 
+def from_votes(start: FaceNet, data: VoteData) -> Begin:
+    """Begin with a network that has seen faces with votes only: it may be the same for every fold."""
+    begun = Begun(start, VotedFaces(data.train, data.shares))
+    return lambda items: begun
+
+
+def from_expressions(
+    rated: RatedFaces, recipe: FaceRecipe, compute: Compute, folder: Path, progress: Progress
+) -> Begin:
+    """Begin, where no corpus has votes, with a network that learns the expressions of rated faces from nothing."""
+
+    def begin(items: NDArray[np.intp]) -> Begun:
+        known = rated.rows(items)
+        voted = VotedFaces(known.views, np.eye(CLASSES, dtype=np.float32)[known.expression])
+        (cycle,) = recipe.cycles
+        trainer = FaceTrainer(cycle, compute, folder / "cycle_1")
+        progress.begin(f"learning {len(items)} expressions", trainer.batches(len(items)) * cycle.epochs)
+        for _ in trainer.epochs(voted.views, voted.shares, lambda network: {}, progress.step):
+            pass
+        return Begun(trainer.averaged(), voted)
+
+    return begin
+
+
 def cross_validate_faces(
-    start: FaceNet,
-    rated: RatedSet,
-    voted: VotedFaces,
-    recipe: FaceRecipe,
-    compute: Compute,
-    progress: Progress,
+    begin: Begin, rated: RatedSet, recipe: FaceRecipe, compute: Compute, progress: Progress
 ) -> OutOfFold:
     """Fit and judge in folds (`face_cross_validation.cross_validate`)."""
     progress.begin(f"{recipe.folds} folds", recipe.folds * recipe.affect.fine_tuning.steps)
     return cross_validate(
-        start,
+        begin,
         rated.rated,
         rated.sightings,
         rated.groups,
-        voted,
         recipe.affect,
         compute,
         folds=recipe.folds,
@@ -185,16 +285,12 @@ def cross_validate_faces(
 
 
 def fit_all(
-    start: FaceNet,
-    rated: RatedSet,
-    voted: VotedFaces,
-    recipe: FaceRecipe,
-    compute: Compute,
-    progress: Progress,
+    begin: Begin, rated: RatedSet, recipe: FaceRecipe, compute: Compute, progress: Progress
 ) -> FaceModels:
     """The models of the bundle: fitted as in a fold, on every rated face."""
-    progress.begin("fitting on all rated faces", recipe.affect.fine_tuning.steps)
     everything = np.arange(len(rated.data.corpus))
+    start, voted = begin(everything)
+    progress.begin("fitting on all rated faces", recipe.affect.fine_tuning.steps)
     return fit(
         start,
         rated.rated,
@@ -206,48 +302,6 @@ def fit_all(
         compute,
         progress.step,
     )
-
-
-def judge_models(models: FaceModels, data: VoteData) -> dict[str, Any]:
-    """What the encoder as the device runs it reaches on FER+ validation."""
-    votes = data.valid_votes
-
-    def probabilities(crops: U8) -> F32:
-        return encode(models.encoder, models.network.settings.features, crops).votes
-
-    direct, crops = probabilities(data.valid.direct), probabilities(data.valid.crops)
-    mirrored = probabilities(np.ascontiguousarray(data.valid.direct[:, :, ::-1]))
-    float_votes = infer(models.network, data.valid.direct)[1]
-    table = face_report.confusion(votes, direct)
-    return {
-        "accuracy": face_report.accuracy(votes, direct),
-        "accuracy_float": face_report.accuracy(votes, float_votes),
-        "accuracy_aligned_crops": face_report.accuracy(votes, crops),
-        "accuracy_flip_average": face_report.accuracy(votes, direct + mirrored),
-        "recall": face_report.recall(table),
-        "confusion": table.tolist(),
-    }
-
-
-def flat_metrics(judged: Mapping[str, Any], found: OutOfFold) -> dict[str, float]:
-    """Figures for the manifest, by flat names that say set, protocol, measure and dimension."""
-    flat = {}
-    for key, view in (
-        ("accuracy", "direct"),
-        ("accuracy_float", "direct_float"),
-        ("accuracy_aligned_crops", "crop"),
-        ("accuracy_flip_average", "flip"),
-    ):
-        for name in PROTOCOLS:
-            if judged[key][name] is not None:
-                flat[f"ferplus_valid_{view}_accuracy_{name}"] = judged[key][name]
-    report = found.report()
-    for condition, scores in report["conditions"].items():
-        for dimension in DIMENSIONS:
-            flat[f"diffusionfer_cv_{condition}_ccc_{dimension}"] = scores[dimension]["ccc"]
-    for dimension in DIMENSIONS:
-        flat[f"diffusionfer_cv_coverage_80_{dimension}"] = report["coverage_80"]["all"][dimension]
-    return {name: round(float(value), 4) for name, value in flat.items()}
 
 
 def save_pretrained(network: FaceNet, path: Path) -> None:

@@ -29,7 +29,7 @@ from .face_occlusion import BOX_WIDTH, Place
 FRAME_PX = 288
 PICTURE_PX = 192
 """Side to which a corpus picture is scaled before it is set into a frame: a face near the camera."""
-FACTS = ("face_px", "score", "blur", "yaw_deg", "brightness")
+FACTS = ("face_px", "score", "blur", "yaw_deg", "brightness", "lower_detail")
 """The facts of a sighting that sigma may depend on, in the order of `Sightings.facts`; yaw without its sign."""
 FITTED = 4
 """Conditions beside clean that the regressor is fitted on for each face, in turn: every trained condition is met,
@@ -57,7 +57,7 @@ class Sightings:
     crops
         ``uint8 (n, size, size)``.
     facts
-        ``(n, 5)``, in the order of `FACTS`.
+        ``(n, 6)``, in the order of `FACTS`.
     """
 
     item: NDArray[np.int64]
@@ -126,7 +126,8 @@ def look(
             if face:
                 crops.append(align(sight.picture, face.landmarks, geometry))
                 measured = measure(face, crops[-1])
-                facts.append([abs(getattr(measured, fact)) for fact in FACTS])
+                measured = measured._replace(yaw_deg=abs(measured.yaw_deg))
+                facts.append([getattr(measured, fact) for fact in FACTS])
                 item.append(number)
                 condition.append(sight.condition)
         on_picture()

@@ -159,14 +159,20 @@ class FaceTrainer:
     """Trains a face network; iterate `epochs` to do so.
 
     Each epoch draws from a generator that is seeded by seed and epoch, so a resumed run gives the same bits
-    as an uninterrupted one on the same machine.
+    as an uninterrupted one on the same machine. It begins with the weights of ``begin``, without it where
+    `face_networks.start` does.
     """
 
-    def __init__(self, settings: FaceTrainingSettings, compute: Compute, folder: Path) -> None:
+    def __init__(
+        self, settings: FaceTrainingSettings, compute: Compute, folder: Path, begin: FaceNet | None = None
+    ) -> None:
         torch.set_num_threads(compute.threads)
         torch.manual_seed(settings.seed)
         self.settings, self.compute, self.folder = settings, compute, folder
-        self.network = start(settings.network).to(compute.device)
+        self.network = start(settings.network) if begin is None else build(settings.network)
+        if begin is not None:
+            self.network.load_state_dict(begin.state_dict())
+        self.network.to(compute.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         heads = ("feature", "head", "early_feature", "early_head")
         groups = rated_groups(self.network, settings.weight_decay, dict.fromkeys(heads, settings.head_rate))

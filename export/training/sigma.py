@@ -60,10 +60,18 @@ FACE_TERMS = (
     Term("blur", (0.35, 0.45, 0.55, 0.7), grows=True, least=0.1),
     Term("yaw_deg", (10.0, 20.0, 35.0, 50.0), grows=True, least=0.1),
     Term("brightness", (4.0, 12.0, 30.0, 80.0), least=0.1),
+    Term("lower_detail", (-0.5, -0.3, -0.15), least=0.4),
 )
 """What a face's sigma depends on. A covered face shows in its score, if only by hundredths. Small, blurred, dark and
 turned faces add a tenth at least: the network is so robust to what stills can be put through that these alone would say
-less than a moving camera deserves (our choice)."""
+less than a moving camera deserves (our choice). So is what a plain lower half adds: no trained condition has a mask."""
+NORM_SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def face_terms(feature_norm: ArrayLike) -> tuple[Term, ...]:
+    """`FACE_TERMS` and that of the features' norm, whose scale is the network's own: its knots are quantiles."""
+    knots = np.unique(np.quantile(feature_norm, NORM_SHARES).round(4))
+    return (*FACE_TERMS, Term("feature_norm", tuple(knots.tolist()))) if len(knots) > 1 else FACE_TERMS
 
 
 def fit(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_emotion.config import Execution
-from edge_emotion.features.quality import blur
+from edge_emotion.features.quality import blur, lower_detail
 from edge_emotion.fusion import SigmaModel
 from edge_emotion.model.backend import open_backend
 from edge_emotion.model.bundle import Bundle
@@ -71,12 +71,22 @@ def measure(bundle: Bundle, faces: Path) -> Transfer:
     )
     regressor = AffectRegressor(open_backend(bundle.file("face", part.regressor), cpu))
     batches = [crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH)]
-    guess = np.concatenate([regressor.compute(encoder.compute(batch)) for batch in batches])
+    seen = [encoder.encode(batch) for batch in batches]
+    guess = np.concatenate([regressor.compute(batch.features) for batch in seen])
+    norms = np.concatenate([batch.feature_norm for batch in seen])
     model = SigmaModel(part.sigma)
     said = np.mean(
         [
-            model.compute({"face_px": FACE_PX, "blur": blur(crop), "brightness": float(crop.mean())})
-            for crop in crops
+            model.compute(
+                {
+                    "face_px": FACE_PX,
+                    "blur": blur(crop),
+                    "brightness": float(crop.mean()),
+                    "lower_detail": lower_detail(crop),
+                    "feature_norm": norm,
+                }
+            )
+            for crop, norm in zip(crops, norms.tolist(), strict=True)
         ],
         axis=0,
     )

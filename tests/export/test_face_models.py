@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import cv2
@@ -19,7 +20,9 @@ from edge_emotion_export.training.face_training import FaceTrainingSettings
 from face_corpora import write_diffusionfer, write_ferplus
 
 from edge_emotion.cli.run import run
+from edge_emotion.errors import UsageError
 from edge_emotion.features.crop import CANONICAL
+from edge_emotion.model.encoder import FaceEncoding
 from edge_emotion.types import FaceBox
 
 
@@ -50,11 +53,12 @@ def data(tmp_path):
 @pytest.fixture
 def small(monkeypatch):
     """The recipe at toy size, and no real detector."""
+    cycle = FaceTrainingSettings(
+        epochs=1, batch=16, network=FaceCnnSettings((4, 4, 8), (3, 3, 3), features=8)
+    )
     recipe = face_recipe.FaceRecipe(
         network="reference",
-        votes=FaceTrainingSettings(
-            epochs=1, batch=16, network=FaceCnnSettings((4, 4, 8), (3, 3, 3), features=8)
-        ),
+        cycles=(cycle, dataclasses.replace(cycle, seed=11)),
         affect=AffectSettings(
             FineTuning(steps=6, rated=16, voted=8),
             RegressorSettings(
@@ -64,6 +68,8 @@ def small(monkeypatch):
         folds=2,
     )
     monkeypatch.setattr(face_recipe, "shipped_recipe", lambda seed=1, epochs=None, network="small": recipe)
+    clean = dataclasses.replace(recipe, cycles=recipe.cycles[:1])
+    monkeypatch.setattr(face_recipe, "clean_recipe", lambda seed=1, epochs=None, network="tiny": clean)
     # All cartoons are near duplicates of each other.
     monkeypatch.setattr(face_recipe, "near_duplicates", lambda faces: np.arange(len(faces)) // 2)
     monkeypatch.setattr(face_recipe, "YuNet", CentralFace)
@@ -91,7 +97,13 @@ def test_train_cross_validate_and_evaluate_from_the_command_line(data, small, tm
         weights = str(out / "face_votes.safetensors")
         folds = ["cross-validate", "face", "--data", str(data), "--pretrained", weights, "--json"]
         assert run(app, "x", folds) == 0
-    judged = json.loads(capsys.readouterr().out)
+        judged = json.loads(capsys.readouterr().out)
+        assert run(app, "x", [*folds, "--seeds", "2"]) == 0
+        seeds = json.loads(capsys.readouterr().out)
+    assert seeds["seeds"] == [1, 2]
+    values = seeds["over_seeds"]["CCC valence"]["values"]
+    assert values[0] == pytest.approx(judged["valence"]["ccc"])
+    assert seeds["over_seeds"]["CCC valence"]["mean"] == pytest.approx(np.mean(values))
     trained = json.loads((out / "metrics.json").read_text())
     assert judged["arousal"]["n"] == 28
     assert judged["valence"] == pytest.approx(trained["cross_validation"]["valence"], abs=1e-5)
@@ -104,6 +116,11 @@ def test_train_cross_validate_and_evaluate_from_the_command_line(data, small, tm
     assert manifest.face.training.metrics["diffusionfer_cv_clean_ccc_valence"] == pytest.approx(
         judged["valence"]["ccc"], abs=1e-3
     )
+    metrics = manifest.face.training.metrics
+    for name in ("diffusionfer_cv_clean_ccc_arousal", "ferplus_valid_direct_accuracy_standard"):
+        assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
+    assert metrics["ferplus_valid_direct_accuracy_standard_n"] == 24
+    assert metrics["diffusionfer_cv_mask_coverage_80_valence_n"] == 28
     assert [source.items for source in manifest.face.training.data] == [48, 28]
     evaluate = ["evaluate", "face", "--data", str(data), "--bundle", str(bundle), "--json"]
     assert run(app, "x", evaluate) == 0
@@ -116,6 +133,36 @@ def test_train_cross_validate_and_evaluate_from_the_command_line(data, small, tm
     everything = json.loads(capsys.readouterr().out)
     assert everything["accuracy"]["n"]["standard"] == 48
     assert everything["valence"]["n"] == 28
+
+
+def test_rated_faces_alone_make_a_face_part(data, small, tmp_path, monkeypatch, capsys):
+    """No votes: each fold's network has seen the expressions of the others' faces alone."""
+    from bundles import detector_graph, tiny_bundle
+    from edge_emotion_export.conversion import yunet
+    from edge_emotion_export.conversion.bundle import replace_part
+
+    monkeypatch.setattr(yunet, "default_detector", detector_graph)
+    shown = []
+    begin = face_recipe.FaceTrainer.epochs
+    monkeypatch.setattr(
+        face_recipe.FaceTrainer,
+        "epochs",
+        lambda self, views, *others: (shown.append(len(views)), begin(self, views, *others))[1],
+    )
+    folder, out = data / "diffusionfer", tmp_path / "out"
+    assert run(app, "x", ["train", "face", "--data", str(folder), "--out", str(out), "--device", "cpu"]) == 0
+    assert shown == [14, 14, 28]
+    manifest = replace_part(tiny_bundle(tmp_path / "bundle"), out / "face").manifest
+    assert [source.name for source in manifest.face.training.data] == ["diffusionfer"]
+    assert "FER+ vote" not in manifest.face.training.notes
+    assert "ferplus_valid_direct_accuracy_standard" not in manifest.face.training.metrics
+    capsys.readouterr()
+
+
+def test_networks_that_start_from_sface_need_votes():
+    with pytest.raises(UsageError, match="--network reference or tiny"):
+        face_recipe.clean_recipe(network="large")
+    assert face_recipe.clean_recipe().affect.regressor.pseudo_weights == (0.0,)
 
 
 def test_wrong_requests_end_in_one_line(data, tmp_path, capsys):
@@ -142,7 +189,7 @@ def test_the_search_finds_the_width_that_fits():
     assert choice.pseudo_weight == 0.0
 
 
-def out_of_fold(count: int = 8000) -> OutOfFold:
+def out_of_fold(count: int = 16_000) -> OutOfFold:
     rng = np.random.default_rng(1)
     facts = np.stack(
         [
@@ -151,20 +198,24 @@ def out_of_fold(count: int = 8000) -> OutOfFold:
             rng.uniform(0.3, 0.65, count),
             rng.uniform(0, 45, count),
             rng.uniform(8, 150, count),
+            rng.uniform(-0.6, 0.3, count),
         ],
         1,
     ).astype(np.float32)
-    spread = 0.1 * np.exp(2 * (facts[:, 2] - 0.3) + 6 / facts[:, 0] + 4 / facts[:, 4])
+    features = rng.uniform(0, 3, (count, 1)).astype(np.float32) * np.ones((1, 4), np.float32)
+    seen = FaceEncoding(features, np.zeros((count, 8), np.float32), np.zeros((count, 2), np.float32))
+    covered = np.clip(-facts[:, 5], 0.15, 0.5) + 1 - seen.feature_norm / 6
+    spread = 0.1 * np.exp(2 * (facts[:, 2] - 0.3) + 6 / facts[:, 0] + 4 / facts[:, 4] + covered)
     truth = rng.uniform(-0.8, 0.8, (count, 2)).astype(np.float32)
     guess = truth + (spread[:, None] * rng.normal(size=(count, 2))).astype(np.float32)
     sightings = Sightings(
         np.arange(count), np.arange(count) % len(CONDITIONS), np.zeros((count, 48, 48), np.uint8), facts
     )
     choice = Choice((1.0, 1.0), (1.0, 1.0), 0.0)
-    return OutOfFold(sightings, truth, guess, guess, np.arange(count) % 5, (choice,) * 5)
+    return OutOfFold(sightings, truth, guess, seen, np.arange(count) % 5, (choice,) * 5, np.arange(count) % 7)
 
 
-def test_sigma_covers_and_grows_with_blur_darkness_and_distance():
+def test_sigma_covers_and_grows_with_blur_darkness_distance_and_what_is_missing():
     from edge_emotion.config import SigmaParameters
     from edge_emotion.fusion import SigmaModel
 
@@ -174,7 +225,15 @@ def test_sigma_covers_and_grows_with_blur_darkness_and_distance():
         assert 0.75 <= shares["valence"] <= 0.85
     model = SigmaModel(SigmaParameters.model_validate(found.sigma()))
     good = {"face_px": 150.0, "score": 0.9, "blur": 0.3, "yaw_deg": 3.0, "brightness": 140.0}
-    for worse in ({"face_px": 18.0}, {"blur": 0.65}, {"yaw_deg": 60.0}, {"brightness": 8.0}):
+    good |= {"lower_detail": 0.0, "feature_norm": 5.5}
+    pictures = (
+        {"face_px": 18.0},
+        {"blur": 0.65},
+        {"yaw_deg": 60.0},
+        {"brightness": 8.0},
+        {"lower_detail": -0.6},
+    )
+    for worse in (*pictures, {"feature_norm": 0.5}):
         for bad, fine in zip(model.compute(good | worse), model.compute(good), strict=True):
             assert bad > 1.09 * fine
 
@@ -184,7 +243,7 @@ def test_sigma_grows_a_little_even_where_errors_do_not():
 
     found = out_of_fold()
     errors = np.random.default_rng(2).normal(0, 0.2, (len(found.truth), 2))
-    model = sigma.fit(errors, found.sightings.named_facts(np.arange(len(errors))), sigma.FACE_TERMS)
+    model = sigma.fit(errors, found.facts(np.arange(len(errors))), sigma.FACE_TERMS)
     for term, row in zip(sigma.FACE_TERMS, model["terms"], strict=True):
         for dimension in ("arousal", "valence"):
             assert max(row[dimension]) - min(row[dimension]) >= term.least - 1e-6
@@ -193,6 +252,7 @@ def test_sigma_grows_a_little_even_where_errors_do_not():
         "blur",
         "yaw_deg",
         "brightness",
+        "lower_detail",
     }
 
 

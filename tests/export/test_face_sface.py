@@ -12,7 +12,7 @@ from edge_emotion_export.conversion.quantisation import quantise
 from edge_emotion_export.training import face_networks
 from edge_emotion_export.training.face_data import FaceViews
 from edge_emotion_export.training.face_network import MEAN, SCALE, FaceCnn
-from edge_emotion_export.training.face_recipe import load_pretrained, save_pretrained, votes_settings
+from edge_emotion_export.training.face_recipe import cycles, load_pretrained, save_pretrained
 from edge_emotion_export.training.face_sface import (
     LARGE,
     PAIR,
@@ -238,7 +238,11 @@ def test_weights_and_settings_are_kept_together(tmp_path):
 
 
 def test_recipes_by_name():
-    assert votes_settings("small").network == votes_settings("large").network == PAIR
-    assert isinstance(face_networks.build(votes_settings("reference").network), FaceCnn)
+    assert (
+        [cycle.network for cycle in cycles("small")]
+        == [cycle.network for cycle in cycles("large")]
+        == [PAIR] * 2
+    )
+    assert isinstance(face_networks.build(cycles("reference")[0].network), FaceCnn)
     given = dataclasses.asdict(PAIR)
     assert face_networks.settings_from(given) == PAIR

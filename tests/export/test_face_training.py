@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from edge_emotion_export.conversion import face as conversion
+from edge_emotion_export.corpora.faces import FaceCorpus
 from edge_emotion_export.training.face_affect import (
     FineTuning,
     RatedFaces,
@@ -15,9 +16,17 @@ from edge_emotion_export.training.face_affect import (
     pseudo_affect,
 )
 from edge_emotion_export.training.face_augmentation import SPOILERS, Augmentation, augment
-from edge_emotion_export.training.face_data import FaceViews
+from edge_emotion_export.training.face_data import FaceViews, VoteData
 from edge_emotion_export.training.face_network import FaceCnn, FaceCnnSettings, multiply_adds
-from edge_emotion_export.training.face_recipe import load_pretrained, save_pretrained
+from edge_emotion_export.training.face_recipe import (
+    FaceRecipe,
+    Progress,
+    cycles,
+    load_pretrained,
+    save_pretrained,
+    shortened,
+    train_votes,
+)
 from edge_emotion_export.training.face_training import (
     Average,
     Compute,
@@ -73,6 +82,49 @@ def test_a_resumed_run_gives_the_same_bits(tmp_path):
     assert [row["epoch"] for row in trainer.epochs(views, shares, lambda network: {})] == [2, 3]
     for a, b in zip(whole.state_dict().values(), trainer.averaged().state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def votes_of(count: int = 64) -> VoteData:
+    views, shares = faces(count)
+    votes = np.hstack([10 * shares, np.zeros((count, 2), np.float32)])
+    corpus = FaceCorpus(
+        name="toy",
+        licence="ours",
+        images=list(views.direct),
+        names=[str(number) for number in range(count)],
+        split=np.full(count, "valid"),
+        votes=votes,
+    )
+    return VoteData(views, shares, views, corpus, np.arange(count))
+
+
+def test_a_second_cycle_goes_on_from_the_averaged_weights_and_can_be_resumed(tmp_path):
+    data = votes_of()
+    cycles = (SETTINGS, dataclasses.replace(SETTINGS, epochs=2, seed=11, learning_rate=1e-3))
+    recipe = FaceRecipe("reference", cycles)
+    whole, history = train_votes(data, recipe, COMPUTE, tmp_path / "whole", False, Progress())
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
+    first = FaceTrainer(SETTINGS, COMPUTE, tmp_path / "whole" / "cycle_1")
+    first.resume()
+    begun = FaceTrainer(cycles[1], COMPUTE, tmp_path, first.averaged())
+    for name, value in first.average.state.items():
+        assert torch.equal(begun.network.state_dict()[name], value)
+    assert not begun.optimiser.state
+    train_votes(
+        data, dataclasses.replace(recipe, cycles=cycles[:1]), COMPUTE, tmp_path / "halves", False, Progress()
+    )
+    again, resumed = train_votes(data, recipe, COMPUTE, tmp_path / "halves", True, Progress())
+    assert resumed == history
+    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_cycles_are_shortened_in_proportion():
+    for epochs in (1, 2, 7, 21):
+        chosen = shortened(cycles(), epochs)
+        assert sum(cycle.epochs for cycle in chosen) == epochs
+        assert all(0 <= cycle.calm_epochs < cycle.epochs + 1 for cycle in chosen)
+    assert shortened(cycles(), 21) == cycles()
 
 
 def test_resuming_needs_a_checkpoint_of_the_same_settings(tmp_path):

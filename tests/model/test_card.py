@@ -24,7 +24,7 @@ def test_the_card_names_data_rights_figures_and_limits(
     for wanted in (
         manifest.sha256,
         "| seeded random numbers | 1 | CC0 |",
-        "| tiny_loso_ccc_valence | 0.25 |",
+        "| tiny_loso_ccc_valence | 0.25 |  |  |",
         "Made by `tests/bundles.py`, seed 7.",
         "| encoder | encoder.onnx | float: float.onnx | as this bundle |",
         *NOT_FOR,
@@ -33,6 +33,16 @@ def test_the_card_names_data_rights_figures_and_limits(
         assert wanted in text
     assert run.run(app, "edge-emotion", ["inspect", str(folder), "--card"]) == 0
     assert capsys.readouterr().out == text
+
+
+def test_an_interval_and_a_count_stand_beside_their_figure(tmp_path: Path) -> None:
+    manifest = open_bundle(tiny_bundle(tmp_path / "bundle")).manifest
+    metrics = {"recall_fear": 0.5758, "recall_fear_low": 0.4, "recall_fear_high": 0.7312, "recall_fear_n": 1033}
+    training = manifest.face.training.model_copy(update={"metrics": metrics})
+    face = manifest.face.model_copy(update={"training": training})
+    text = card(manifest.model_copy(update={"face": face}))
+    assert "| recall_fear | 0.5758 | 0.400 to 0.731 | 1,033 |" in text
+    assert "recall_fear_low" not in text
 
 
 def test_the_built_in_bundle_carries_its_card() -> None:

@@ -52,6 +52,8 @@ def test_both_modalities_make_one_reading(shared: EmotionPipeline) -> None:
     assert last.audio.facts["voiced"] == pytest.approx(0.75, abs=0.06)
     assert last.video.facts["face_px"] == pytest.approx(64.0)
     assert last.video.facts["fill"] == 1.0
+    assert last.video.facts["feature_norm"] > 0
+    assert np.isfinite(last.video.facts["lower_detail"])
     assert last.window_s == {"audio": 3.0, "video": 2.0}
     assert 0 < last.waited_ns < 450 * MS
 

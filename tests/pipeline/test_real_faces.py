@@ -128,6 +128,55 @@ def test_a_head_that_turns_away_is_followed_and_its_turn_is_told(shared: Emotion
     assert "off_axis" not in readings[-1].quality
 
 
+def test_a_profile_is_doubted_or_lost(shared: EmotionPipeline) -> None:
+    """Bent round to 65 degrees: where the detector still sees a face, the turn is told and sigma is larger."""
+    image = cv2.resize(portrait(2), None, fx=1.5, fy=1.5)
+    landmarks = yunet().compute(image)[0].landmarks
+    profile = CONDITIONS["turned_far"].at(65.0).show(image, landmarks, np.random.default_rng(0)).picture
+    front, side = (watch(shared, still(shown, 3))[-1] for shown in (image, profile))
+    assert front.valid
+    assert "off_axis" not in front.quality
+    if side.valid:
+        assert abs(side.video.facts["yaw_deg"]) > abs(front.video.facts["yaw_deg"]) + 5
+        assert side.sigma_arousal > front.sigma_arousal
+    else:
+        assert "no_face" in side.quality
+
+
+def test_covered_faces_show_in_the_facts(shared: EmotionPipeline) -> None:
+    """What sigma learns from: no size or blur tells of a mask."""
+
+    def facts(image: U8) -> list[float]:
+        last = watch(shared, still(image, 2))[-1]
+        return [last.video.facts.get(name, np.nan) for name in ("feature_norm", "lower_detail")]
+
+    plain, covered = [], []
+    for index in range(4):
+        image = portrait(index)
+        landmarks = yunet().compute(image)[0].landmarks
+        masked = CONDITIONS["mask"].show(image, landmarks, np.random.default_rng(index)).picture
+        plain.append(facts(image))
+        covered.append(facts(masked))
+    assert (np.nanmean(covered, axis=0) < np.nanmean(plain, axis=0)).all()
+
+
+def test_two_who_cross_have_a_reading_each_before_and_after(shared: EmotionPipeline) -> None:
+    heads = [portrait(index)[40:250, 90:280] for index in (0, 1)]
+    pictures = []
+    for i in range(80):
+        canvas = np.full((300, 700, 3), 127, np.uint8)
+        for head, x in zip(heads[::-1], (500 - 6 * i, 10 + 6 * i), strict=True):
+            left, right = max(x, 0), min(x + 190, 700)
+            canvas[45:255, left:right] = head[:, left - x : right - x]
+        pictures.append((i * FRAME_NS, canvas))
+    readings = watch(shared, pictures)
+    start, end = ({r.track, *(other.track for other in r.others)} for r in (readings[8], readings[-1]))
+    assert start == {"a0", "a1"}
+    assert len(end) == 2
+    assert {"a0", "a1"} & end  # who was in front; the other one may be new after a second behind
+    assert all("multi_face" in r.quality for r in (readings[8], readings[-1]))
+
+
 @pytest.mark.parametrize("name", ["single_face.mp4", "face_noface.mov", "expression_ramp.mp4"])
 def test_clips_of_one_person_have_one_track_and_say_when_it_is_gone(
     shared: EmotionPipeline, name: str
