@@ -64,13 +64,13 @@ def train(
     from edge_emotion.errors import UsageError
 
     from ..conversion.acoustic_part import write_acoustic_part
-    from ..corpora.speech import find_speech
+    from ..corpora.speech import find_speech, with_ratings
     from ..training import speech, speech_evaluation
     from ..training.sound_conditions import named
 
     if features is Features.encoder:
         raise UsageError("the device computes the functionals anyway: train on functionals or on both")
-    corpora = find_speech(data)
+    corpora = with_ratings(find_speech(data))
     spoken = _training_data(corpora, features, seed, jobs, speakers=3 if judge else 2)
     report: dict[str, Any] = {}
     if judge:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -33,6 +33,18 @@ EMODB_CATEGORIES = {
     "T": "sadness",
     "N": "neutral",
 }
+PUBLISHED_MEANS: dict[str, dict[Dimension, float]] = {
+    "anger": {"arousal": 0.59, "valence": -0.51},
+    "boredom": {"arousal": -0.62, "valence": -0.65},
+    "disgust": {"arousal": 0.35, "valence": -0.60},
+    "fear": {"arousal": 0.60, "valence": -0.64},
+    "happiness": {"arousal": 0.48, "valence": 0.76},
+    "neutral": {"arousal": 0.0, "valence": 0.0},
+    "sadness": {"arousal": -0.27, "valence": -0.63},
+}
+"""Mean arousal and pleasure that people give to the words angry, bored, disgusted, fearful, joyful and sad: Russell and
+Mehrabian, *Evidence for a three-factor theory of emotions*, Journal of Research in Personality 11, 1977. Neutral is the
+middle of their scales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,21 @@ def rated(corpora: Sequence[SpeechCorpus]) -> list[Recording]:
             "no utterance with ratings of arousal and valence; add EmoTale or a corpus with ratings.csv"
         )
     return found
+
+
+def with_ratings(corpora: Sequence[SpeechCorpus]) -> list[SpeechCorpus]:
+    """The corpora as they are if any is rated; if none is, each utterance with the `PUBLISHED_MEANS` of its emotion."""
+    if any(recording.ratings for corpus in corpora for recording in corpus.recordings):
+        return list(corpora)
+    return [
+        replace(corpus, recordings=tuple(_as_published(recording) for recording in corpus.recordings))
+        for corpus in corpora
+    ]
+
+
+def _as_published(recording: Recording) -> Recording:
+    means = PUBLISHED_MEANS.get(recording.intended or "", {})
+    return replace(recording, ratings={dimension: (value,) for dimension, value in means.items()})
 
 
 def read_sound(path: Path) -> F32:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from edge_emotion_export.corpora.speech import find_speech, item_hash, rated, read_sound
+from edge_emotion_export.corpora.speech import find_speech, item_hash, rated, read_sound, with_ratings
 from voices import EMOTALE_HEADER, write_flac
 
 from edge_emotion.errors import InputError
@@ -47,6 +47,20 @@ def test_emodb_beside_emotale(emotale, tone):
     assert [r.speaker for r in berlin.recordings] == ["emodb-03", "emodb-11"]
     assert [r.intended for r in berlin.recordings] == ["anger", "boredom"]
     assert len(rated(corpora)) == 3
+
+
+def test_where_nobody_rated_words_ratings_stand_in(emotale, tone):
+    """The published means of an emotion's word, and only where no corpus has a rating."""
+    berlin = emotale.parent / "berlin"
+    for name in ("03a01Wb", "11b03Lc", "11b03Nc"):
+        write_flac(berlin / f"{name}.flac", tone)
+    both = find_speech([emotale.parent])
+    assert with_ratings(both) == both
+    alone = with_ratings(find_speech([berlin]))
+    angry, bored, neutral = rated(alone)
+    assert (angry.rating("arousal"), angry.rating("valence")) == (0.59, -0.51)
+    assert (bored.rating("arousal"), bored.rating("valence")) == (-0.62, -0.65)
+    assert (neutral.rating("arousal"), neutral.rating("valence")) == (0.0, 0.0)
 
 
 def test_faults_are_named(emotale, tmp_path):
