@@ -19,7 +19,9 @@ from edge_emotion.model.manifest import (
 )
 
 from ..corpora.faces import FaceCorpus
-from ..training.face_network import MEAN, SCALE
+from ..training.face_deep_emotion import DeepEmotion
+from ..training.face_network import MEAN, SCALE, FaceCnn
+from ..training.face_networks import FaceNet
 from ..training.face_regressor import FaceModels
 from ..training.face_sface import SFaceNet
 from .bundle import describe_data, write_part
@@ -32,18 +34,28 @@ WINDOW_S = {"arousal": 2.0, "valence": 2.0}
 MAX_RATE_HZ = 12.5
 """Frames looked at each second: our choice. A mean over 2 s gains nothing from more, and the face path costs half."""
 
-SFACE = (
-    "The encoder starts from SFace (Zhong and others 2021; Apache-2.0, OpenCV Zoo), a face-recognition network that "
-    "was trained on photographs of faces from the web. Its trunk went on"
-)
-CNN = "Three convolutional and two fully connected layers, trained"
-NOTES = (
+KINDS: dict[type[FaceNet], str] = {
+    SFaceNet: "The encoder starts from SFace (Zhong and others 2021; Apache-2.0, OpenCV Zoo), a face-recognition "
+    "network that was trained on photographs of faces from the web whose subjects were not asked. Its trunk went on",
+    FaceCnn: "The encoder, three convolutional and two fully connected layers, was trained from nothing",
+    DeepEmotion: "The encoder, Deep-Emotion (Minaee and others 2021), was trained from nothing",
+}
+FROM_VOTES = (
     " with FER+ vote distributions (as published and as aligned crops), then with rated faces beside FER+ votes and "
-    "pseudo-labels, and was quantised to int8; support vector regressors on its last hidden layer. The rated faces are "
-    "generated pictures of few kinds of people, most of them young and of East Asian looks, and sigma was fitted on "
-    "them: on real cameras expect larger errors. FER+ leaves fear, disgust and contempt with under 3 % of the images: "
-    "the votes output often misses them. Contempt has no rated face; its pseudo-label is the mean of neutral and "
-    "disgust. Expressed emotion is estimated, not what anyone feels."
+    "pseudo-labels, and was quantised to int8; support vector regressors on its last hidden layer. FER+ leaves fear, "
+    "disgust and contempt with under 3 % of the images: the votes output often misses them. Contempt has no rated face; "
+    "its pseudo-label is the mean of neutral and disgust."
+)
+FROM_EXPRESSIONS = (
+    " with the expressions of the rated faces, each as one vote, then with their ratings, and was quantised to int8; "
+    "support vector regressors on its last hidden layer. No photograph of a person went into encoder, regressor or "
+    "sigma; YuNet, the detector, was trained by its authors on photographs from the web (WIDER FACE). The faces lack "
+    "contempt, so the votes output never says it."
+)
+NOTES = (
+    " The rated faces are generated pictures of few kinds of people, most of them young and of East Asian looks, and "
+    "sigma was fitted on them: on real cameras expect larger errors. Expressed emotion is estimated, not what anyone "
+    "feels."
 )
 
 
@@ -82,6 +94,7 @@ def write_face_part(
     """Write the part to ``bundle/face``; ``corpora`` hold exactly the faces that were trained on."""
     trained = list(corpora)
     features = models.network.settings.features
+    voted = any(corpus.votes is not None for corpus in trained)
     part = FacePart(
         detector=DetectorModel(
             file="detector.onnx",
@@ -101,7 +114,7 @@ def write_face_part(
             command=command,
             seed=seed,
             metrics=dict(metrics),
-            notes=(SFACE if isinstance(models.network, SFaceNet) else CNN) + NOTES,
+            notes=KINDS[type(models.network)] + (FROM_VOTES if voted else FROM_EXPRESSIONS) + NOTES,
             items_file=ITEMS,
         ),
     )
