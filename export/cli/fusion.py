@@ -9,6 +9,7 @@ import typer
 
 from edge_emotion.cli import run
 from edge_emotion.errors import UsageError
+from edge_emotion.types import MODALITIES
 
 from . import app
 from .reproduce import Corpus, read_corpus
@@ -70,17 +71,20 @@ def _show(learnt: Learnt) -> None:
     title = "learnt on {}, judged on {} speakers; CCC (95 %)".format(*speakers)
     table = Table("", *learnt.judged, box=None, padding=(0, 2), title=title)
     judged = list(learnt.judged.values())
-    for name in ("audio", "video", "fused", "smoothed"):
+    for name in ("audio", "video", "fused", "smoothed", "balanced"):
         scored = [(j.ccc[name], j.intervals[name]) for j in judged]
         cells = [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, (low, high) in scored]
         table.add_row(name, *cells)
-    for name in ("audio", "video"):
+    for name in MODALITIES:
         gains = [j.gains[name] for j in judged]
         table.add_row(
             f"smoothed - {name}", *(f"{g.difference:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for g in gains)
         )
     covered = [f"{j.covered[0]:.2f}, {j.covered[1]:.2f}" for j in judged]
     table.add_row("in the 80 % interval: independent, as found", *covered)
+    for modality in MODALITIES:
+        sigmas = [f"{found:.3f}, {said:.3f}" for found, said in (j.sigma[modality] for j in judged)]
+        table.add_row(f"sigma of {modality}: found, said", *sigmas)
     medians = [f"{c.chain.median_s:g} s" for c in learnt.smoothing.values()]
     table.add_row("median", *medians)
     run.stdout.print(table)

@@ -116,6 +116,7 @@ def choose_chain(
     lag_s: float,
     causal: bool,
     folds: int = 4,
+    medians_s: Sequence[float] = MEDIANS_S,
 ) -> Chosen:
     """Build the chain step by step from out-of-fold predictions.
 
@@ -126,7 +127,7 @@ def choose_chain(
     split = list(grouped(names, min(folds, len(np.unique(names)))))
     medians = {
         width: [median(p, width, hop_s=hop_s, causal=causal) for p in predictions]
-        for width in (0.0, *MEDIANS_S)
+        for width in (0.0, *medians_s)
     }
     everything = np.arange(len(truths))
 
@@ -145,7 +146,7 @@ def choose_chain(
         got = np.concatenate([outcome(chain, k) for k in members])
         return np.concatenate([truths[k] for k in members]), got
 
-    fits = _fitters(best, moments, lag_s=lag_s, causal=causal)
+    fits = _fitters(best, moments, tuple(medians), lag_s=lag_s, causal=causal)
     whole = raters_clock(lag_s, causal=causal)
     of_fold = [whole] * len(split)
     steps: list[Step] = []
@@ -167,6 +168,7 @@ _Fit = Callable[[Chain, NDArray[np.intp]], Chain]
 def _fitters(
     best: Callable[[Sequence[Chain], NDArray[np.intp]], Chain],
     moments: Callable[[Chain, NDArray[np.intp]], tuple[F64, F64]],
+    medians_s: Sequence[float],
     *,
     lag_s: float,
     causal: bool,
@@ -176,7 +178,7 @@ def _fitters(
         return max(0.0, seconds - chain.median_s / 2) if causal else seconds
 
     def with_median(chain: Chain, members: NDArray[np.intp]) -> Chain:
-        wide = [_replace(chain, median_s=width) for width in (0.0, *MEDIANS_S)]
+        wide = [_replace(chain, median_s=width) for width in medians_s]
         return best([_replace(c, shift_s=shift(lag_s, c)) for c in wide], members)
 
     def centred(chain: Chain, members: NDArray[np.intp]) -> Chain:

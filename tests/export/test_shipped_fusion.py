@@ -60,6 +60,7 @@ def test_delay_gain_and_coverage(manifest: Manifest, tmp_path: Path) -> None:
         assert learnt.delays_s[d] == pytest.approx(DELAY_S, abs=0.21)
         assert judged.ccc["fused"] > max(judged.ccc["audio"], judged.ccc["video"])
         assert judged.gains["audio"].low > 0
+        assert judged.sigma["audio"][1] == pytest.approx(SIGMA)
         low, high = judged.intervals["fused"]
         assert low < judged.ccc["fused"] < high
 
