@@ -6,6 +6,7 @@ for each of its heads by ``exits``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ Name = Literal["small", "large", "reference", "tiny"]
 NAMES: tuple[Name, ...] = ("small", "large", "reference", "tiny")
 FROM_NOTHING: tuple[Name, ...] = ("reference", "tiny")
 """Those that start from random weights."""
-_KINDS: dict[type[Any], type[FaceNet]] = {
+_KINDS: dict[type[FaceNetSettings], Callable[[Any], FaceNet]] = {
     FaceCnnSettings: FaceCnn,
     SFaceSettings: SFaceNet,
     DeepEmotionSettings: DeepEmotion,

@@ -68,7 +68,7 @@ less than a moving camera deserves (our choice). So is what a plain lower half a
 NORM_SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9)
 
 
-def face_terms(feature_norm: ArrayLike) -> tuple[Term, ...]:
+def face_terms(feature_norm: NDArray[Any]) -> tuple[Term, ...]:
     """`FACE_TERMS` and that of the features' norm, whose scale is the network's own: its knots are quantiles."""
     knots = np.unique(np.quantile(feature_norm, NORM_SHARES).round(4))
     return (*FACE_TERMS, Term("feature_norm", tuple(knots.tolist()))) if len(knots) > 1 else FACE_TERMS
