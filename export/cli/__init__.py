@@ -54,4 +54,14 @@ def main() -> None:
     raise SystemExit(run.run(app, "edge-emotion-export"))
 
 
-from . import bundle, convert, face, fusion, reproduce, speech, speech_regressors, synthetic_pairs  # noqa: E402, F401  the commands register themselves
+from . import (  # noqa: E402, F401  the commands register themselves
+    bundle,
+    convert,
+    face,
+    fusion,
+    fusion_trial,
+    reproduce,
+    speech,
+    speech_regressors,
+    synthetic_pairs,
+)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,32 +23,82 @@ from ..corpora.speech import RATE_HZ
 from . import sigma
 from .metrics import bootstrap, ccc, score_both
 from .sound_conditions import CONDITIONS, SERIES, Condition, apply, generator
-from .speech import MINIMUM_VOICED, SpeechData, fit, outer_folds, utterance_means
+from .speech import LANDMARKS, MINIMUM_VOICED, SpeechData, fit, outer_folds, utterance_means
 from .speech_windows import Windows
 
 F64 = NDArray[np.float64]
 
 
-def cross_validate(
+@dataclass(frozen=True)
+class Heard:
+    """Windows with speech as those judge them who have never heard the speaker.
+
+    Attributes
+    ----------
+    predictions, sigmas
+        ``float64 (n, 2)``.
+    choices
+        Hyper-parameters, by the name of the speaker who was left out.
+    """
+
+    windows: Windows
+    predictions: F64
+    sigmas: F64
+    choices: dict[str, Mapping[str, Any]]
+
+
+def leave_speakers_out(
     data: SpeechData,
     trials: Windows,
     *,
-    budget: int | None = None,
+    budget: int = LANDMARKS,
     seed: int = 0,
     jobs: int = 2,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Leave one speaker out, with hyper-parameters, scale and sigma chosen anew among the others.
+) -> Heard:
+    """Fit without each speaker in turn, hyper-parameters, scale and sigma chosen anew among the others.
 
     Parameters
     ----------
     data
         Training windows of all recordings.
     trials
-        Windows of the same recordings as they are judged; ``copy`` counts `CONDITIONS` and then, where they were asked
-        for, the points of `SERIES`. Windows without speech are left out, as the device does.
+        Windows of the same recordings as they are judged. Windows without speech are left out, as the device does.
     progress
         Called with the number of finished and of all folds.
+    """
+    folds = outer_folds(data)
+    tasks = [(data, trials, train, test, budget, seed) for _, train, test in folds]
+    parts = []
+    with ProcessPoolExecutor(jobs, initializer=threadpool_limits, initargs=(1,)) as pool:
+        for result in pool.map(_fold, tasks):
+            parts.append(result)
+            if progress is not None:
+                progress(len(parts), len(folds))
+    rows, predictions, sigmas, choices = zip(*parts, strict=True)
+    return Heard(
+        trials.take(np.concatenate(rows)),
+        np.concatenate(predictions),
+        np.concatenate(sigmas),
+        {speaker: choice for (speaker, _, _), choice in zip(folds, choices, strict=True)},
+    )
+
+
+def cross_validate(
+    data: SpeechData,
+    trials: Windows,
+    *,
+    budget: int = LANDMARKS,
+    seed: int = 0,
+    jobs: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Figures of `leave_speakers_out`.
+
+    Parameters
+    ----------
+    trials
+        Their ``copy`` counts `CONDITIONS` and then, where they were asked for, the points of `SERIES`.
 
     Returns
     -------
@@ -59,22 +109,9 @@ def cross_validate(
         along each of `SERIES`, where ``trials`` have them; ``anger_over_sadness``: share of same-speaker pairs with
         the higher arousal on the angry utterance.
     """
-    folds = outer_folds(data)
-    tasks = [(data, trials, train, test, budget, seed) for _, train, test in folds]
-    rows, predictions, sigmas, choices = [], [], [], {}
-    with ProcessPoolExecutor(jobs, initializer=threadpool_limits, initargs=(1,)) as pool:
-        for (speaker, _, _), result in zip(folds, pool.map(_fold, tasks), strict=True):
-            rows.append(result[0])
-            predictions.append(result[1])
-            sigmas.append(result[2])
-            choices[speaker] = result[3]
-            if progress is not None:
-                progress(len(rows), len(folds))
-    heard = trials.take(np.concatenate(rows))
-    return _report(data, heard, np.concatenate(predictions), np.concatenate(sigmas)) | {
-        "speakers": len(folds),
-        "choices": choices,
-    }
+    heard = leave_speakers_out(data, trials, budget=budget, seed=seed, jobs=jobs, progress=progress)
+    report = _report(data, heard.windows, heard.predictions, heard.sigmas)
+    return report | {"speakers": len(heard.choices), "choices": heard.choices}
 
 
 def judge_bundle(
