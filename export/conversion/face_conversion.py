@@ -22,21 +22,31 @@ from ..training.face_crops import face_crops
 from . import face_forms
 from .bundle import assemble, part_files, write_part
 from .face_forms import TFLITE, Comparison, Faces
-from .quantisation import prepare, quantise
+from .face_part import FLOAT_FILE
+from .integer_plan import plan
+from .quantisation import prepare, quantised_forms
+from .rounded_weights import is_rounded, unpacked
 from .tflite import to_tflite
 
 CALIBRATION, JUDGED = 384, 2000
 """Crops for the ranges of activations, and other crops on which the forms are compared."""
-FILES = {REFERENCE: "encoder_float.onnx", TFLITE: "encoder.tflite"}
+FILES = {REFERENCE: FLOAT_FILE, TFLITE: "encoder.tflite"}
 
 
 def convert_face(
-    folder: Path, data: Path, *, encoder: Path | None = None, tflite: bool = True
+    folder: Path,
+    data: Path,
+    *,
+    encoder: Path | None = None,
+    tflite: bool = True,
+    let_differ: bool = False,
 ) -> list[Comparison]:
     """Write int8 ONNX as the main file of a bundle's face encoder, and float ONNX and int8 TFLite as variants.
 
-    Ranges come from training faces in ``data``, the comparison from its validation faces. ``encoder`` is a float ONNX
-    file to start from, where the bundle does not hold its own.
+    All of them have the same rounded weights. Ranges come from training faces in ``data``, the comparison from its
+    validation faces. ``encoder`` is a float ONNX file to start from, where the bundle does not hold its own; if its
+    weights are not rounded yet, accuracy is held against it, and the comparison lists it as `face_forms.UNROUNDED`.
+    With ``let_differ``, forms that differ more than `face_forms` lets through are written too; the manifest says so.
 
     Raises
     ------
@@ -49,14 +59,17 @@ def convert_face(
     source = face_forms.float_form(bundle) if encoder is None else encoder.read_bytes()
     corpus = with_votes(find_faces(data))
     crops, _ = _some_crops(part, corpus.only("train"), CALIBRATION)
-    forms = {"main": quantise(source, crops, part.encoder.normalisation), REFERENCE: source}
+    int8, rounded = quantised_forms(source, crops, part.encoder.normalisation)
+    forms = {"main": int8, REFERENCE: rounded}
     if tflite:
-        prepared, batches = prepare(source, crops, part.encoder.normalisation)
+        prepared, batches = prepare(rounded, crops, part.encoder.normalisation)
         inputs = np.concatenate([next(iter(batch.values())) for batch in batches])
-        forms[TFLITE] = to_tflite(prepared.SerializeToString(), inputs)
+        forms[TFLITE] = to_tflite(prepared.SerializeToString(), inputs, plan(prepared, batches))
     regressor = AffectRegressor(open_backend(bundle.file("face", part.regressor), Engine(provider="cpu")))
-    found = face_forms.compare(part, regressor, forms, labelled_faces(part, corpus))
-    face_forms.check(found)
+    before = {} if is_rounded(unpacked(source)) else {face_forms.UNROUNDED: source}
+    found = face_forms.compare(part, regressor, forms | before, labelled_faces(part, corpus))
+    if not let_differ:
+        face_forms.check(found)
     _write(bundle, forms, found)
     return found
 
@@ -94,6 +107,7 @@ def _write(bundle: Bundle, forms: dict[str, bytes], found: list[Comparison]) -> 
             ("from_float_p99", row.p99),
             ("from_float_most", row.most),
             ("points_lost", row.lost),
+            ("holds", float(row.holds)),
         )
         if value is not None
     }

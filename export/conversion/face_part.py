@@ -17,6 +17,7 @@ from edge_emotion.model.manifest import (
     RegressorModel,
     Training,
 )
+from edge_emotion.model.trial import REFERENCE
 
 from ..corpora.faces import FaceCorpus
 from ..training.face_deep_emotion import DeepEmotion
@@ -27,6 +28,7 @@ from ..training.face_sface import SFaceNet
 from .bundle import describe_data, write_part
 
 ITEMS = "training_items.bin"
+FLOAT_FILE = "encoder_float.onnx"
 PREFIX = 5
 """Bytes of each item's hash that are kept: one false match in ten million look-ups among 30,000 items."""
 WINDOW_S = {"arousal": 2.0, "valence": 2.0}
@@ -103,7 +105,10 @@ def write_face_part(
         ),
         crop=CANONICAL,
         encoder=EncoderModel(
-            file="encoder.onnx", features=features, normalisation=Normalisation(mean=MEAN, scale=SCALE)
+            file="encoder.onnx",
+            variants={REFERENCE: FLOAT_FILE},
+            features=features,
+            normalisation=Normalisation(mean=MEAN, scale=SCALE),
         ),
         window_s=WindowLengths(**WINDOW_S),
         max_rate_hz=MAX_RATE_HZ,
@@ -122,6 +127,7 @@ def write_face_part(
     files = {
         "detector.onnx": detector,
         "encoder.onnx": models.encoder,
+        FLOAT_FILE: models.float_encoder,
         "regressor.onnx": models.regressor,
         ITEMS: pack_items(hashes),
     }

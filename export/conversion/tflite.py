@@ -21,20 +21,23 @@ from edge_emotion.errors import EdgeEmotionError
 from edge_emotion.types import F32
 
 from ..packaged_files import cache_folder
+from .integer_plan import Plan
 
 REQUIREMENTS = ("litert-torch==0.10.*", "ai-edge-quantizer==0.10.*", "onnx>=1.16")
 WORKER = Path(__file__).with_name("tflite_worker.py")
 
 
-def to_tflite(float_onnx: bytes, calibration: F32) -> bytes:
+def to_tflite(float_onnx: bytes, calibration: F32, planned: Plan) -> bytes:
     """Convert a float face network to static int8: convolutions in integers, all else in float.
 
     Parameters
     ----------
     float_onnx
-        As for `quantisation.quantise`; best equalised by `quantisation.prepare`.
+        `quantisation.Quantised.rounded`, as `quantisation.prepare` gives it back.
     calibration
         float32 ``(n, 1, size, size)``: the network's input for a few hundred faces.
+    planned
+        `integer_plan.plan` of that graph: the same convolutions are integers, with the same limits.
 
     Returns
     -------
@@ -49,10 +52,11 @@ def to_tflite(float_onnx: bytes, calibration: F32) -> bytes:
     python = converter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source, crops, out = folder / "float.onnx", folder / "crops.npy", folder / "int8.tflite"
+        source, given, out = folder / "float.onnx", folder / "given.npz", folder / "int8.tflite"
         _for_one_crop(float_onnx, source)
-        np.save(crops, calibration)
-        _run([str(python), str(WORKER), str(source), str(crops), str(out)], "the TFLite converter failed")
+        limits = np.array([limit for _, limit in planned.limits], np.float32)
+        np.savez(given, crops=calibration, float_first=planned.float_first, limits=limits)
+        _run([str(python), str(WORKER), str(source), str(given), str(out)], "the TFLite converter failed")
         return out.read_bytes()
 
 

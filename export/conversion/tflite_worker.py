@@ -1,11 +1,13 @@
 """A face network's float ONNX to static int8 TFLite; run by `tflite` in the converter's own environment.
 
-``python tflite_worker.py FLOAT.onnx CALIBRATION.npy OUT.tflite``: the network for one crop at a time; calibration
-float32 ``(n, 1, size, size)``, its input. Imports nothing of this project, for the converter wants another NumPy.
+``python tflite_worker.py FLOAT.onnx GIVEN.npz OUT.tflite``: the network for one crop at a time; ``crops`` float32
+``(n, 1, size, size)``, its input, and the plan: ``float_first`` and ``limits`` of `integer_plan`. Imports nothing of
+this project but `weight_grid`, for the converter wants another NumPy.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +18,20 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as fn
-from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe_manager
-from ai_edge_quantizer.utils import qsv_utils
+import weight_grid
+from ai_edge_quantizer import algorithm_manager, calibrator, qtyping, quantizer, recipe_manager
+from ai_edge_quantizer.algorithms.uniform_quantize import dequantized_weight_recovery
+from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-QUANTISED = (qtyping.TFLOperationName.CONV_2D, qtyping.TFLOperationName.DEPTHWISE_CONV_2D)
+KEYS = algorithm_manager.AlgorithmName
+QUANTISED = {
+    qtyping.TFLOperationName.CONV_2D: KEYS.DEQUANTIZED_WEIGHT_RECOVERY,
+    # The largest weight of a rounded channel is 127 steps, which is what this one expects.
+    qtyping.TFLOperationName.DEPTHWISE_CONV_2D: KEYS.MIN_MAX_UNIFORM_QUANT,
+}
+"""How the weights of each kind of operator become integers: those that they were rounded to."""
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor, **given: Any) -> Tensor:
@@ -111,25 +121,63 @@ def _apply(kind: str, inputs: list[Tensor | None], given: dict[str, Any]) -> Ten
     return OPERATIONS[kind](*inputs)
 
 
-def _ranges(plain: Path, work: quantizer.Quantizer, crops: np.ndarray[Any, Any]) -> Any:
-    """Smallest and largest value of every tensor; by itself the quantiser takes a moving average of them."""
+def _ranges(plain: Path, work: quantizer.Quantizer, given: Any) -> Any:
+    """Smallest and largest value of every tensor; by itself the quantiser takes a moving average of them.
+
+    Where the plan has a limit for a convolution's result, that is the largest value.
+    """
     recipe = recipe_manager.RecipeManager()
     recipe.load_quantization_recipe(work.get_quantization_recipe())
     found = calibrator.Calibrator(str(plain), num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-    found.calibrate({"serving_default": [{"crops": crop[None]} for crop in crops]}, recipe)
-    return found.get_model_qsvs()
+    found.calibrate({"serving_default": [{"crops": crop[None]} for crop in given["crops"]]}, recipe)
+    ranges = found.get_model_qsvs()
+    for (tensor, _), limit in zip(_convolutions(plain), given["limits"], strict=True):
+        if np.isfinite(limit) and tensor in ranges:
+            for key, value in (("min", 0.0), ("max", limit)):
+                ranges[tensor][key] = np.full_like(ranges[tensor][key], value)
+    return ranges
 
 
-def main(source: Path, calibration: Path, out: Path) -> None:
-    """Convert, calibrate and quantise the convolutions; everything else stays float, as in the ONNX form."""
-    crops = np.load(calibration)
+def _convolutions(plain: Path) -> list[tuple[str, str]]:
+    """Name of the result of each convolution, and the scope by which a recipe knows it, in the graph's order."""
+    model = tfl_flatbuffer_utils.read_model(str(plain))
+    graph = model.subgraphs[0]
+    codes = {tfl_flatbuffer_utils.TFL_OP_NAME_TO_CODE[kind] for kind in QUANTISED}
+    return [
+        (
+            tfl_flatbuffer_utils.get_tensor_name(graph.tensors[operator.outputs[0]]),
+            tfl_flatbuffer_utils.get_op_scope(operator, graph.tensors),
+        )
+        for operator in graph.operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode in codes
+    ]
+
+
+def _grid_of(dequant_vals: Any, quantized_dimension: int | None = None, **_: Any) -> tuple[Any, Any]:
+    """Zero points and steps of rounded weights; the library's own rule takes the least gap between two values."""
+    assert quantized_dimension == 0, "convolutions have a step for each output"
+    step = weight_grid.steps(dequant_vals.reshape(len(dequant_vals), -1))
+    step = step.reshape(-1, *[1] * (dequant_vals.ndim - 1))
+    return np.zeros_like(step, np.int32), step
+
+
+def main(source: Path, plan: Path, out: Path) -> None:
+    """Convert, calibrate and quantise the convolutions of the plan; all else stays float, as in the ONNX form."""
+    given = np.load(plan)
     graph = Graph(onnx.load(str(source))).eval()
     plain = out.with_suffix(".float.tflite")
-    litert_torch.convert(graph, sample_kwargs={"crops": torch.from_numpy(crops[:1])}).export(str(plain))
+    litert_torch.convert(graph, sample_kwargs={"crops": torch.from_numpy(given["crops"][:1])}).export(
+        str(plain)
+    )
+    dequantized_weight_recovery.get_zp_scale_from_dequantized_symmetric_weights = _grid_of
     work = quantizer.Quantizer(str(plain))
-    for kind in QUANTISED:
-        work.add_static_config(".*", kind, activation_num_bits=8, weight_num_bits=8)
-    work.quantize(_ranges(plain, work, crops)).export_model(str(out), overwrite=True)
+    for kind, algorithm in QUANTISED.items():
+        work.add_static_config(".*", kind, 8, 8, algorithm_key=algorithm)
+    for _, scope in _convolutions(plain)[: int(given["float_first"])]:
+        work.update_quantization_recipe(
+            f"^{re.escape(scope)}$", qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key=KEYS.NO_QUANTIZE
+        )
+    work.quantize(_ranges(plain, work, given)).export_model(str(out), overwrite=True)
     plain.unlink()
 
 

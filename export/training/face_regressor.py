@@ -24,7 +24,7 @@ from edge_emotion.types import DIMENSIONS, F32, U8
 
 from ..conversion import svr
 from ..conversion.face import face_onnx
-from ..conversion.quantisation import quantise
+from ..conversion.quantisation import quantised_forms
 from .affect_svr import AffectSVR
 from .face_affect import FineTuning, RatedFaces, VotedFaces, circumplex, fine_tune, pseudo_affect
 from .face_network import MEAN, SCALE
@@ -87,7 +87,10 @@ class FaceModels:
     """Encoder (int8) and regressor as the device runs them."""
 
     network: FaceNet
+    """Before rounding."""
     encoder: bytes
+    float_encoder: bytes
+    """The encoder's weights in float arithmetic."""
     regressor: bytes
     choice: Choice
     regressor_parity: float
@@ -137,7 +140,8 @@ def fit(
     network = fine_tune(start, known, voted, settings.fine_tuning, compute, on_step)
     width = network.settings.features
     rows = sightings.trained(items)
-    encoder = quantise(face_onnx(network), _calibration(sightings.crops[rows], voted, settings.regressor))
+    crops = _calibration(sightings.crops[rows], voted, settings.regressor)
+    encoder, rounded = quantised_forms(face_onnx(network), crops)
     features = encode(encoder, width, sightings.crops[rows]).features
     truth = rated.affect[sightings.item[rows]]
     faces = default_rng(settings.regressor.seed).permutation(len(voted.views))
@@ -147,7 +151,7 @@ def fit(
     choice = choose(features, truth, sightings.item[rows], groups, extra, pseudo, settings.regressor)
     model = _fitted(choice, settings.regressor, features, truth, extra, pseudo)
     graph = svr.to_onnx(model).SerializeToString()
-    models = FaceModels(network, encoder, graph, choice, 0.0)
+    models = FaceModels(network, encoder, rounded, graph, choice, 0.0)
     gap = np.abs(models.predict(features) - model.predict(features)).max()
     return replace(models, regressor_parity=float(gap))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.random import default_rng
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from edge_emotion.types import DIMENSIONS, F32, U8, Dimension
 
 from ..conversion.face import face_onnx, fold_norms
 from ..conversion.quantisation import quantise
+from ..conversion.rounded_weights import unpacked
 from ..conversion.yunet import fold_weights
 from . import shards
 from .blocks import Member, read_labels
@@ -156,7 +156,7 @@ def read_network(path: Path) -> FaceNet:
     BundleError
         The encoder is another network; it cannot be fine-tuned.
     """
-    model = onnx.load(str(path))
+    model = unpacked(path.read_bytes())
     fold_weights(model)
     state = {
         tensor.name.removeprefix("network.").removesuffix("_DequantizeLinear_Output"): torch.from_numpy(

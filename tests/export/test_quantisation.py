@@ -18,9 +18,18 @@ from edge_emotion_export.conversion import face_forms
 from edge_emotion_export.conversion.bundle import part_files, read_fragment, write_part
 from edge_emotion_export.conversion.face import face_onnx
 from edge_emotion_export.conversion.face_graph import equalise, rectify_before_pooling, spell_out_prelu
-from edge_emotion_export.conversion.quantisation import PACKED, prepare, quantise, widest
+from edge_emotion_export.conversion.integer_plan import _least_error, plan
+from edge_emotion_export.conversion.quantisation import (
+    PACKED,
+    prepare,
+    quantise,
+    quantised_forms,
+    widest,
+)
+from edge_emotion_export.conversion.rounded_weights import pack_weights, round_layers, unpacked
+from edge_emotion_export.conversion.weight_grid import steps
 from edge_emotion_export.training.face_recipe import load_pretrained
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from edge_emotion.cli import run
@@ -113,6 +122,77 @@ def test_int8_says_what_float_says_and_saturates_nowhere() -> None:
                 assert (255 * np.maximum(pair, 0).sum(2)).max() <= 32767
                 assert (255 * np.minimum(pair, 0).sum(2)).min() >= -32768
     assert max(np.abs(rows).max() for rows in weights) > 64, "more than the 7 bits of reduce_range"
+
+
+def test_the_rounded_form_has_the_weights_of_the_int8_form_and_keeps_them() -> None:
+    int8, rounded = quantised_forms(exported(nn.ReLU), crops(64))
+    stored = {i.name: numpy_helper.to_array(i) for i in onnx.load_from_string(rounded).graph.initializer}
+    for item in onnx.load_from_string(int8).graph.initializer:
+        if item.name.endswith("weight_quantized"):
+            name = item.name.removesuffix("_quantized")
+            counts = numpy_helper.to_array(item).reshape(item.dims[0], -1)
+            step = np.abs(stored[name].reshape(len(counts), -1)).max(1) / np.abs(counts).max(1)
+            np.testing.assert_allclose(
+                stored[name].reshape(counts.shape), counts * step[:, None], atol=1e-5 * step.max()
+            )
+    expected, found = said(rounded, crops(100, seed=1)), said(int8, crops(100, seed=1))
+    assert np.abs(found["affect"] - expected["affect"]).max() < 0.01
+    again = quantised_forms(rounded, crops(64))
+    assert (
+        np.abs(said(again.rounded, crops(9))["features"] - said(rounded, crops(9))["features"]).max() < 1e-6
+    )
+
+
+def test_the_step_of_rounded_weights_is_found_again_and_none_in_others() -> None:
+    rng = np.random.default_rng(2)
+    counts = rng.integers(-96, 97, (40, 32))
+    counts[0] = 0
+    counts[1] = 14 * rng.integers(-3, 4, 32)  # no two values are a single step apart
+    step = rng.uniform(1e-4, 2, 40)
+    rows = (counts * step[:, None]).astype(np.float32)
+    found = steps(rows)
+    np.testing.assert_allclose(np.rint(rows / found[:, None]) * found[:, None], rows, rtol=1e-5)
+    assert (np.abs(rows / found[:, None]).max(1) < 127.01).all()
+    assert not steps(rng.standard_normal((40, 9)).astype(np.float32)).any()
+
+
+def test_large_layers_are_stored_as_integers_and_read_back() -> None:
+    rng = np.random.default_rng(3)
+    weight = numpy_helper.from_array(rng.standard_normal((64, 80)).astype(np.float32), "w")
+    bias = numpy_helper.from_array(np.zeros(64, np.float32), "b")
+    layer = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)
+    tensors = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", size])
+        for name, size in (("x", 80), ("y", 64))
+    ]
+    model = helper.make_model(
+        helper.make_graph([layer], "g", tensors[:1], tensors[1:], [weight, bias]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    given = {"x": rng.standard_normal((5, 80)).astype(np.float32)}
+    exact = OnnxRuntime(model.SerializeToString()).compute(given)["y"]
+    round_layers(model)
+    rounded = OnnxRuntime(model.SerializeToString()).compute(given)["y"]
+    assert 0 < np.abs(rounded - exact).max() < 0.2
+    size = len(model.SerializeToString())
+    pack_weights(model)
+    packed = model.SerializeToString()
+    assert len(packed) < size / 3
+    np.testing.assert_allclose(OnnxRuntime(packed).compute(given)["y"], rounded, atol=1e-4)
+    np.testing.assert_allclose(
+        OnnxRuntime(unpacked(packed).SerializeToString()).compute(given)["y"], rounded, atol=1e-4
+    )
+
+
+def test_the_first_tenth_of_the_work_stays_float_and_limits_cut_outliers() -> None:
+    prepared, batches = prepare(exported(nn.ReLU), crops(64))
+    planned = plan(prepared, batches)
+    assert planned.float_first == 0, "the first convolution is more than a tenth"
+    assert len(planned.limits) == 5
+    values = np.random.default_rng(4).exponential(1, 500_000).astype(np.float32)
+    values[0] = 30
+    assert 10 < _least_error(values, 30 * np.geomspace(0.15, 1, 24)) < 25
 
 
 def test_the_widest_pair_is_the_largest_sum_of_one_sign_within_four() -> None:

@@ -12,7 +12,8 @@ import pytest
 from edge_emotion_export.conversion import tflite
 from edge_emotion_export.conversion.face import face_onnx
 from edge_emotion_export.conversion.face_forms import Faces, compare
-from edge_emotion_export.conversion.quantisation import prepare
+from edge_emotion_export.conversion.integer_plan import plan
+from edge_emotion_export.conversion.quantisation import prepare, quantised_forms
 from edge_emotion_export.packaged_files import cache_folder
 from edge_emotion_export.training.face_recipe import load_pretrained
 
@@ -39,11 +40,12 @@ def encoder() -> bytes:
 def test_the_tflite_form_says_what_float_says_on_every_interpreter() -> None:
     bundle = open_bundle()
     part, faces = bundle.manifest.face, drawn_faces(bundle.manifest.face)
-    prepared, batches = prepare(encoder(), faces, part.encoder.normalisation)
+    rounded = quantised_forms(encoder(), faces, part.encoder.normalisation).rounded
+    prepared, batches = prepare(rounded, faces, part.encoder.normalisation)
     inputs = np.concatenate([batch["crops"] for batch in batches])
-    made = tflite.to_tflite(prepared.SerializeToString(), inputs)
+    made = tflite.to_tflite(prepared.SerializeToString(), inputs, plan(prepared, batches))
     regressor = AffectRegressor(open_backend(bundle.file("face", part.regressor), Engine(provider="cpu")))
-    found = compare(part, regressor, {"float": encoder(), "tflite-int8": made}, Faces(faces))
+    found = compare(part, regressor, {"float": rounded, "tflite-int8": made}, Faces(faces))
     assert len(found) > 1
     for row in found:
         assert row.most < 0.06
