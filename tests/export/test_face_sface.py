@@ -10,9 +10,10 @@ import torch
 from edge_emotion_export.conversion import face as conversion
 from edge_emotion_export.conversion.quantisation import quantise
 from edge_emotion_export.training import face_networks
+from edge_emotion_export.training.face_cycles import cycles
 from edge_emotion_export.training.face_data import FaceViews
 from edge_emotion_export.training.face_network import MEAN, SCALE, FaceCnn
-from edge_emotion_export.training.face_recipe import cycles, load_pretrained, save_pretrained
+from edge_emotion_export.training.face_recipe import load_pretrained, save_pretrained
 from edge_emotion_export.training.face_sface import (
     LARGE,
     PAIR,

@@ -16,15 +16,14 @@ from edge_emotion_export.training.face_affect import (
     pseudo_affect,
 )
 from edge_emotion_export.training.face_augmentation import SPOILERS, Augmentation, augment
+from edge_emotion_export.training.face_cycles import cycles, shortened
 from edge_emotion_export.training.face_data import FaceViews, VoteData
 from edge_emotion_export.training.face_network import FaceCnn, FaceCnnSettings, multiply_adds
 from edge_emotion_export.training.face_recipe import (
     FaceRecipe,
     Progress,
-    cycles,
     load_pretrained,
     save_pretrained,
-    shortened,
     train_votes,
 )
 from edge_emotion_export.training.face_training import (
