@@ -76,7 +76,7 @@ def clean_recipe(seed: int = 1, epochs: int | None = None, network: Name = "tiny
             "without FER+ votes only networks that begin from nothing are trained: --network "
             + " or ".join(FROM_NOTHING)
         )
-    cycle = replace(cycles(network, seed)[0], epochs=epochs or 80, batch=32, learning_rate=3e-3)
+    cycle = replace(cycles(network, seed)[0], epochs=epochs or 40, batch=32, learning_rate=3e-3)
     affect = AffectSettings(FineTuning(seed=seed), RegressorSettings(seed=seed, pseudo_weights=(0.0,)))
     return FaceRecipe(network, (replace(cycle, calm_epochs=cycle.epochs // 4),), False, affect)
 
