@@ -45,8 +45,8 @@ KINDS: dict[type[FaceNet], str] = {
 FROM_VOTES = (
     " with FER+ vote distributions (as published and as aligned crops), then with rated faces beside FER+ votes and "
     "pseudo-labels, and was quantised to int8; support vector regressors on its last hidden layer. FER+ leaves fear, "
-    "disgust and contempt with under 3 % of the images: the votes output often misses them. Contempt has no rated face; "
-    "its pseudo-label is the mean of neutral and disgust."
+    "disgust and contempt with under 3 % of the images: the votes output often misses them. Contempt has no rated "
+    "face; its pseudo-label is the mean of neutral and disgust."
 )
 FROM_EXPRESSIONS = (
     " with the expressions of the rated faces, each as one vote, then with their ratings, and was quantised to int8; "
