@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_emotion.config import QualityThresholds
-from edge_emotion.features.quality import FACE_MM, FaceFacts, blur, flags, head_pose, measure
+from edge_emotion.features.quality import FACE_MM, FaceFacts, blur, flags, head_pose, lower_detail, measure
 from edge_emotion.types import FaceBox
 
 GOOD = FaceFacts(face_px=90.0, score=0.9, blur=0.35, yaw_deg=0.0, roll_deg=0.0, brightness=120.0)
@@ -103,3 +103,15 @@ def test_measuring_a_face():
 )
 def test_flags_follow_from_facts(faces, expected):
     assert flags(faces, QualityThresholds()) == expected
+
+
+def test_a_plain_lower_half_has_little_detail() -> None:
+    face = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    masked = face.copy()
+    masked[24:] = 120
+    assert lower_detail(face) == pytest.approx(0, abs=0.1)
+    assert lower_detail(masked) < -2
+    assert lower_detail(masked[::-1]) > 2
+    assert lower_detail(np.full((48, 48), 7, np.uint8)) == 0
+    # Contrast and brightness cancel, but for the two grey levels that are added.
+    assert lower_detail(face // 4 + 50) == pytest.approx(lower_detail(face), abs=0.02)

@@ -35,6 +35,7 @@ def test_the_encoder_normalises_and_takes_any_number_of_crops() -> None:
     encoding = network.encode(crops)
     np.testing.assert_allclose(encoding.features, np.ones((2, ENCODER_FEATURES)), atol=1e-6)
     np.testing.assert_allclose(encoding.votes.sum(axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(encoding.feature_norm, [np.sqrt(ENCODER_FEATURES)] * 2, rtol=1e-6)
     assert network.compute(crops[:0]).shape == (0, ENCODER_FEATURES)
 
 
