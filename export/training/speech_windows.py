@@ -154,7 +154,7 @@ class WindowReader:
         longest = round(self.window_s * RATE_HZ)
         features, facts, whole = [], [], []
         begin = 0
-        for end in _window_ends(len(samples)):
+        for end in window_ends(len(samples)):
             for part in (self._descriptors, self._encoder, self._quality):
                 part.push(samples[begin:end])
             begin = end
@@ -244,7 +244,8 @@ def _join(results: Sequence[Sequence[ClipWindows]]) -> Windows:
     )
 
 
-def _window_ends(count: int) -> list[int]:
+def window_ends(count: int) -> list[int]:
+    """Samples after which the windows of a sound of ``count`` samples end."""
     hop = round(HOP_S * RATE_HZ)
     return [*range(round(SHORTEST_S * RATE_HZ), count, hop), count]
 
