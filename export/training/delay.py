@@ -17,8 +17,9 @@ F64 = NDArray[np.float64]
 
 STEP_S = 0.2
 LONGEST_S = 4.8
-_RIDGE = 1e-2
-"""Of the probe, in units of standardised features and rows: only ranks delays, so it is not tuned (our choice)."""
+RIDGE = 1.0
+"""Of the probe, in units of standardised features and rows (our choice). With 0.01 it learns its speakers by heart: on
+six synthetic recordings held-out CCC falls from 0.76 to 0.68 (sound) and 0.58 to 0.47 (picture)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _probe(
         gram = sum(moments[k][0] for k in fold.train)
         rows = sum(len(pairs[k][1]) for k in fold.train)
         weights = np.linalg.solve(
-            gram + _RIDGE * rows * np.eye(len(gram)), sum(moments[k][1] for k in fold.train)
+            gram + RIDGE * rows * np.eye(len(gram)), sum(moments[k][1] for k in fold.train)
         )
         for k in fold.test:
             truth.append(pairs[k][1])

@@ -18,7 +18,7 @@ from edge_emotion.types import Dimension
 
 from . import shards
 from .blocks import Block, Member, Standardisation, read_block, read_labels, read_rows, training_rows
-from .delay import STEP_S, Delay, lag_frames, search_delay
+from .delay import RIDGE, STEP_S, Delay, lag_frames, search_delay
 from .folds import grouped
 from .metrics import pearson
 from .post_processing import later
@@ -116,7 +116,7 @@ class DelayJob:
         """Rows and labels are thinned to the search's own step first."""
         s = self.settings
         members = [member.identity() for member in self.members]
-        name = shards.key("delay", members, asdict(self.block), self.dimension, s.hop_s, s.folds)
+        name = shards.key("delay", members, asdict(self.block), self.dimension, s.hop_s, s.folds, RIDGE)
         kept = shards.made_json(self.keep / f"delay-{name}.json", lambda: asdict(self._search()))
         return Delay(kept["seconds"], tuple(kept["candidates_s"]), tuple(kept["scores"]))
 
@@ -347,7 +347,7 @@ def with_grid(settings: ProtocolSettings, effort: Literal["full", "quick"]) -> P
     if effort == "full":
         return settings
     grid = Grid(
-        linear_c=(1e-3, 1e-1),
+        linear_c=(1e-4, 1e-3, 1e-2),
         rbf_c=(1.0,),
         epsilons=(0.05,),
         rbf_epsilons=(0.05,),
