@@ -148,6 +148,17 @@ class VoiceSettings(Settings):
     """Below this voiced share of the window there is no speech and the sound is not used."""
 
 
+class SpeakerBaselineSettings(Settings):
+    """A running mean of the speaker's level and pitch (see `edge_emotion.features.speaker_baseline`)."""
+
+    reference: Annotated[tuple[Finite, ...], Field(min_length=9, max_length=9)]
+    """Mean of the moved functionals in the training speech."""
+    largest: Annotated[tuple[Annotated[Finite, Field(ge=0)], ...], Field(min_length=9, max_length=9)]
+    """Most that each may be moved by."""
+    time_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 60.0
+    """Time constant of the mean."""
+
+
 class QualityThresholds(Settings):
     """From where on a fact becomes a flag of the reading (our choices)."""
 

@@ -25,6 +25,7 @@ from edge_emotion.config import (
     Settings,
     SigmaParameters,
     SmoothingSettings,
+    SpeakerBaselineSettings,
     VoiceSettings,
     WindowLengths,
 )
@@ -52,6 +53,8 @@ class DataSource(Settings):
     licence: str
     """As honest as it can be said: "CC0", "labels MIT; pixels of unclear rights", ..."""
     items: int
+    languages: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Items by the language that is spoken, where it is known."""
     items_sha256: Digest
     """SHA-256 over the sorted lines ``sha256  name`` of the items that were used (``sha256sum``'s format)."""
 
@@ -166,6 +169,8 @@ class AcousticPart(Settings):
     voice_activity: VoiceActivityModel
     voice_encoder: VoiceEncoderModel | None = None
     """Listens beside the descriptors; without one, they are all that the regressor gets."""
+    speaker_baseline: SpeakerBaselineSettings | None = None
+    """Takes a speaker's running level and pitch off the descriptors; ``None``: off."""
     regressor: RegressorModel
     sigma: SigmaParameters
     training: Training

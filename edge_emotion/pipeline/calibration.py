@@ -49,6 +49,11 @@ class Shift:
         self._learning = False
         self._shift: F32 | None = None
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a baseline is applied."""
+        return self._shift is not None
+
     def start(self) -> None:
         """Learn from here on, from nothing."""
         self._sum[:] = 0.0

@@ -10,6 +10,7 @@ from edge_emotion.config import Execution
 from edge_emotion.errors import UsageError
 from edge_emotion.features.signal import silence_faults
 from edge_emotion.features.signal_quality import SignalQuality
+from edge_emotion.features.speaker_baseline import SpeakerBaseline
 from edge_emotion.features.window import DescriptorWindow
 from edge_emotion.fusion import SigmaModel, widen
 from edge_emotion.model.backend import open_backend
@@ -73,12 +74,18 @@ class Sound:
         self._regressor = AffectRegressor(open_backend(bundle.file("acoustic", part.regressor), execution))
         self._sigma = SigmaModel(part.sigma)
         self.shift = Shift("audio", part.regressor.neutral)
+        self._speaker = (
+            SpeakerBaseline(part.speaker_baseline, part.descriptor_names) if part.speaker_baseline else None
+        )
         self.reset()
 
     def reset(self) -> None:
         """As just constructed."""
         self._restart()
         self._end_ns: int | None = None
+        self._regressed_ns: int | None = None
+        if self._speaker is not None:
+            self._speaker.reset()
 
     def _restart(self) -> None:
         self._descriptors.reset()
@@ -149,11 +156,20 @@ class Sound:
             return silent
         features = self._features(window.values)
         with self._spans("regress"):
-            rows = self.shift.compute(features)
+            rows = self._moved(features, now_ns)
             predictions = self._regressor.compute(rows)
         sigma = widen(self._sigma.compute(facts), self._added_sigma, facts["fill"], self._short_fill_exponent)
         waited_ns = round(window.waited_s * 1e9)
         return Evidence(estimate(predictions, sigma), facts, flags, self._end_ns, waited_ns, rows)
+
+    def _moved(self, features: F32, now_ns: int) -> F32:
+        """Without what is the person's own: by the personal baseline, else by the running one, if there is any."""
+        rows = self.shift.compute(features)
+        if self._speaker is not None and not self.shift.in_use:
+            passed_ns = 0 if self._regressed_ns is None else now_ns - self._regressed_ns
+            rows = self._speaker.compute(rows, passed_ns / 1e9)
+        self._regressed_ns = now_ns
+        return rows
 
     def _features(self, descriptors: F32) -> F32:
         """Rows of the regressor's input, in the order of the part's ``feature_names``."""

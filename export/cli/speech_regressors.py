@@ -1,14 +1,18 @@
-"""``edge-emotion-export cross-validate speech-regressors``: what else could map sound to arousal and valence."""
+"""``edge-emotion-export cross-validate speech-regressors|speaker-baseline``: what else could be done with the voice."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from . import cross_validate_app
 from .speech import AS_JSON, DATA, JOBS, SEED, _bar
+
+if TYPE_CHECKING:
+    from ..training.speech_regressors import Material
 
 
 @cross_validate_app.command("speech-regressors")
@@ -21,19 +25,29 @@ def compare(
     as_json: bool = AS_JSON,
 ) -> None:
     """Compare regressors on people left out; prints the table of docs/speech.md."""
+    from ..training import speech_comparison
+
+    names = speech_comparison.chosen(only)
+    material = _material(data, seed, jobs, frames=speech_comparison.needs_frames(names))
+    report = speech_comparison.compare(material, names, seed=seed, keep=keep, progress=_bar)
+    print(json.dumps(report, indent=1) if as_json else speech_comparison.table(report))
+
+
+@cross_validate_app.command("speaker-baseline")
+def baseline(data: list[Path] = DATA, seed: int = SEED, jobs: int = JOBS, as_json: bool = AS_JSON) -> None:
+    """Judge a running baseline of level and pitch on people left out, whose utterances follow one another."""
+    from ..training import speech_baseline
+
+    report = speech_baseline.judge(_material(data, seed, jobs, frames=False), seed=seed, progress=_bar)
+    print(json.dumps(report, indent=1) if as_json else speech_baseline.table(report))
+
+
+def _material(data: list[Path], seed: int, jobs: int, *, frames: bool) -> Material:
     from ..corpora.records import require_speakers
     from ..corpora.speech import find_speech, rated
-    from ..training import speech_comparison
+    from ..training.speech_comparison import read_material
 
     corpora = find_speech(data)
     require_speakers(rated(corpora), 3, "splitting rated speech by speaker")
-    names = speech_comparison.chosen(only)
-    material = speech_comparison.read_material(
-        [recording for corpus in corpora for recording in corpus.recordings],
-        seed=seed,
-        jobs=jobs,
-        frames=speech_comparison.needs_frames(names),
-        progress=_bar,
-    )
-    report = speech_comparison.compare(material, names, seed=seed, keep=keep, progress=_bar)
-    print(json.dumps(report, indent=1) if as_json else speech_comparison.table(report))
+    recordings = [recording for corpus in corpora for recording in corpus.recordings]
+    return read_material(recordings, seed=seed, jobs=jobs, frames=frames, progress=_bar)

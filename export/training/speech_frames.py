@@ -146,8 +146,8 @@ class _MelRecorder:
     """Stands in for the voice encoder's network: keeps what it is given, and says when it is to begin anew."""
 
     description = "recorder"
-    input_names = ("mel", "hidden", "cell")
-    output_names = ("frames", "next_hidden", "next_cell")
+    input_names: tuple[str, ...] = ("mel", "hidden", "cell")
+    output_names: tuple[str, ...] = ("frames", "next_hidden", "next_cell")
 
     def __init__(self) -> None:
         self.reset()

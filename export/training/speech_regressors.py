@@ -107,8 +107,10 @@ class Material:
 class Trained(Protocol):
     """A kind of regressor: fits on ``train`` and predicts the trials' ``rows``."""
 
-    folds: int | None
-    """How many folds of speakers it can afford; ``None`` leaves each one out alone."""
+    @property
+    def folds(self) -> int | None:
+        """How many folds of speakers it can afford; ``None`` leaves each one out alone."""
+        ...
 
     def fit(self, material: Material, train: Mask, rows: Index, seed: int) -> Fit:
         """One fold."""
@@ -155,7 +157,8 @@ class Svr:
             best = int(np.argmax(scores))
             chosen.append(_svr(SVR_PENALTIES[best]))
             scales.append(stretch(truth[1][rated, k], means[best][rated, k]))
-        model = AffectSVR(*chosen, scores=True).fit(used.features, target, weight)
+        arousal, valence = chosen
+        model = AffectSVR(arousal, valence, scores=True).fit(used.features, target, weight)
         model.rescale(scales)
         return Fit(model.predict(trials.features[rows]), graph_cost(model))
 
