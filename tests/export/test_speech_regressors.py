@@ -7,7 +7,13 @@ import pytest
 import torch
 from edge_emotion_export.cli import app
 from edge_emotion_export.corpora.speech import find_speech
-from edge_emotion_export.training import speech_comparison, speech_frames, speech_regressors, speech_windows
+from edge_emotion_export.training import (
+    speech_baseline,
+    speech_comparison,
+    speech_frames,
+    speech_regressors,
+    speech_windows,
+)
 from edge_emotion_export.training.speech_comparison import (
     AVERAGES,
     REGRESSORS,
@@ -151,6 +157,37 @@ def test_the_report_goes_on_from_what_was_kept(material, tmp_path, monkeypatch):
     text = speech_comparison.table(report)
     assert f"| {SHIPPED} | 3 | " in text
     assert text.count("\n") == 3
+
+
+def test_a_running_baseline_knows_the_past_of_one_speaker_alone(material):
+    trials, speakers = material.trials, material.data.speakers
+    settings = speech_baseline.settings_of(material.data, material.data.rated, 2.0)
+    rows = material.heard(material.data.rated)
+    moved = speech_baseline.chained(trials, rows, speakers, settings, 0)
+    plain = trials.features[rows]
+    np.testing.assert_array_equal(moved.features[:, 88:], plain[:, 88:])
+    assert not np.array_equal(moved.features[:, :88], plain[:, :88])
+    rated = speakers[material.data.rated][0]
+    own = rows[(speakers[trials.clip[rows]] == rated) & (trials.copy[rows] == 0)]
+    alone = speech_baseline.chained(trials, own, speakers, settings, 0)
+    np.testing.assert_array_equal(alone.features, moved.features[np.isin(rows, own)])
+    # The utterance that comes last in the drawn order teaches nothing to those before it.
+    drawn = np.random.default_rng(0).permutation(int(trials.clip.max()) + 1)
+    last = trials.clip[own] == max(trials.clip[own], key=lambda clip: drawn[clip])
+    louder = trials.features.copy()
+    louder[own[last], :88] *= 3.0
+    other = speech_baseline.chained(
+        speech_windows.Windows(**{**vars(trials), "features": louder}), own, speakers, settings, 0
+    )
+    np.testing.assert_array_equal(other.features[~last], alone.features[~last])
+
+
+def test_a_running_baseline_is_judged_against_none(material):
+    report = speech_baseline.judge(material, times_s=(2.0,))
+    assert set(report) == {"off", "2 s"}
+    assert report["off"]["clean"]["arousal"]["gain"] == 0.0
+    assert report["2 s"]["clean"]["arousal"]["ccc"] != report["off"]["clean"]["arousal"]["ccc"]
+    assert speech_baseline.table(report).count("\n") == 3
 
 
 def test_names_of_regressors():
