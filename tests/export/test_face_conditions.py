@@ -129,15 +129,16 @@ def test_jitter_moves_what_was_found_and_not_the_picture():
 
 def test_every_condition_shows_in_the_facts_of_real_faces():
     pictures = [portrait(index)[20:260, 60:300] for index in range(3)]
-    names = ("clean", "far", "face_18px", "focus_blur", "dark", "turned_far", "jitter")
+    names = ("clean", "far", "face_18px", "focus_blur", "dark", "turned_far", "jitter", "mask")
     seen = look(pictures, yunet(), conditions=names, seed=3)
-    px, score, blurred, yaw, light = range(len(FACTS))
+    px, score, blurred, yaw, light, lower_detail = range(len(FACTS))
     facts = {name: np.median(seen.facts[seen.under(name)], axis=0) for name in names}
     assert facts["far"][px] < 0.7 * facts["clean"][px]
     assert facts["face_18px"][px] == pytest.approx(18, abs=3)
     assert facts["focus_blur"][blurred] > facts["clean"][blurred]
     assert facts["dark"][light] < 0.5 * facts["clean"][light]
     assert facts["turned_far"][yaw] > facts["clean"][yaw]
+    assert facts["mask"][lower_detail] < facts["clean"][lower_detail]
     assert (seen.facts[:, score] >= 0.6).all()
     again = look(pictures, yunet(), conditions=names[::-1], seed=3)
     for name in names:  # whatever else is looked at
