@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from edge_emotion.model.manifest import AcousticPart, FacePart, FusionPart, Manifest, Model, Training
+from edge_emotion.model.manifest import (
+    AcousticPart,
+    DataSource,
+    FacePart,
+    FusionPart,
+    Manifest,
+    Model,
+    Training,
+)
 
 CARD = "MODEL_CARD.md"
 
@@ -63,7 +71,7 @@ def _models(part: AcousticPart | FacePart | FusionPart) -> Iterator[str]:
 def _training(training: Training) -> Iterator[str]:
     if training.data:
         yield from ("| trained on | items | rights |", "|---|---:|---|")
-        yield from (f"| {data.name} | {data.items:,} | {data.licence} |" for data in training.data)
+        yield from (f"| {data.name} | {_items(data)} | {data.licence} |" for data in training.data)
         yield ""
     seed = "" if training.seed is None else f", seed {training.seed}"
     yield from (f"Made by `{training.command}`{seed}.", "")
@@ -73,6 +81,11 @@ def _training(training: Training) -> Iterator[str]:
         yield ""
     if training.notes:
         yield from (training.notes, "")
+
+
+def _items(data: DataSource) -> str:
+    spoken = ", ".join(f"{count:,} {language}" for language, count in data.languages.items())
+    return f"{data.items:,} ({spoken})" if spoken else f"{data.items:,}"
 
 
 def _figures(metrics: Mapping[str, float]) -> Iterator[str]:

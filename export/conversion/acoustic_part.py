@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -132,5 +133,8 @@ def _source(corpus: SpeechCorpus, items: Mapping[str, str]) -> DataSource:
         name=corpus.name,
         licence=corpus.licence,
         items=len(items),
+        languages=dict(
+            sorted(Counter(r.language for r in corpus.recordings if r.audio and r.language).items())
+        ),
         items_sha256=hashlib.sha256(lines.encode()).hexdigest(),
     )

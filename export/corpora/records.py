@@ -67,6 +67,8 @@ class Recording:
         The category that an actor was asked for.
     features
         Descriptor files that the corpus ships, by its own name of the set (``audio/arousal``).
+    language
+        What is spoken (``Danish``).
     """
 
     name: str
@@ -80,6 +82,7 @@ class Recording:
     votes: Mapping[str, int] = field(default_factory=dict)
     intended: str | None = None
     features: Mapping[str, Path] = field(default_factory=dict)
+    language: str = ""
 
     def rating(self, dimension: Dimension) -> float:
         """Mean of the raters' whole-clip ratings; `InputError` where nobody rated it."""

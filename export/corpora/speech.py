@@ -24,6 +24,7 @@ from .tables import column, rows
 RATE_HZ = 16000
 RATERS = ("a1", "a2", "a3")
 EMOTALE_CATEGORIES = {"A": "anger", "B": "boredom", "H": "happiness", "N": "neutral", "S": "sadness"}
+EMOTALE_LANGUAGES = {"DK": "Danish", "EN": "English"}
 EMODB_CATEGORIES = {
     "W": "anger",
     "L": "boredom",
@@ -157,6 +158,7 @@ def read_emotale(root: Path) -> Iterator[Recording]:
             audio=audio,
             ratings={dimension: _emotale_ratings(row, dimension, table, line) for dimension in DIMENSIONS},
             intended=EMOTALE_CATEGORIES[fields[2]],
+            language=EMOTALE_LANGUAGES.get(fields[0], ""),
         )
 
 
@@ -165,7 +167,11 @@ def read_emodb(root: Path) -> Iterator[Recording]:
     for audio in sorted(path for path in root.iterdir() if _is_emodb(path)):
         name = audio.stem
         yield Recording(
-            name=name, speaker=f"emodb-{name[:2]}", audio=audio, intended=EMODB_CATEGORIES[name[5]]
+            name=name,
+            speaker=f"emodb-{name[:2]}",
+            audio=audio,
+            intended=EMODB_CATEGORIES[name[5]],
+            language="German",
         )
 
 

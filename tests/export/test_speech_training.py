@@ -198,6 +198,21 @@ def test_utterance_means():
     np.testing.assert_allclose(means, [[5, 5], [2, 1]])
 
 
+def test_functionals_alone_make_a_bundle_that_runs(corpus, tmp_path):
+    from edge_emotion_export.cli import app
+
+    out = tiny_bundle(tmp_path / "bundle")
+    asked = ["--data", str(corpus), "--out", str(out), "--features", "functionals", "--landmarks", "40"]
+    assert (
+        run(app, "edge-emotion-export", ["train", "speech", *asked, "--no-cross-validate", "--jobs", "1"])
+        == 0
+    )
+    assert read_fragment(out / "acoustic").voice_encoder is None
+    loud, quiet = make_voice(4, f0_hz=210, rms=0.15, seed=1), make_voice(4, f0_hz=120, rms=0.03, seed=2)
+    said = listen(open_bundle(out), [loud, quiet])
+    assert said[0, 0] > said[1, 0]
+
+
 def test_train_and_evaluate_commands(corpus, tmp_path, capsys):
     from edge_emotion_export.cli import app
 
@@ -217,6 +232,8 @@ def test_train_and_evaluate_commands(corpus, tmp_path, capsys):
     assert json.loads((out / "metrics.json").read_text())["utterances"] == 21
     part = read_fragment(out / "acoustic")
     assert {source.name: source.items for source in part.training.data} == {"EmoTale": 18, "EmoDB": 3}
+    languages = {source.name: source.languages for source in part.training.data}
+    assert languages == {"EmoTale": {"Danish": 18}, "EmoDB": {"German": 3}}
     assert len(trained_on(out / "acoustic", part)) == 21
     opened = open_bundle(out)
     said = listen(

@@ -37,12 +37,28 @@ def test_the_card_names_data_rights_figures_and_limits(
 
 def test_an_interval_and_a_count_stand_beside_their_figure(tmp_path: Path) -> None:
     manifest = open_bundle(tiny_bundle(tmp_path / "bundle")).manifest
-    metrics = {"recall_fear": 0.5758, "recall_fear_low": 0.4, "recall_fear_high": 0.7312, "recall_fear_n": 1033}
+    metrics = {
+        "recall_fear": 0.5758,
+        "recall_fear_low": 0.4,
+        "recall_fear_high": 0.7312,
+        "recall_fear_n": 1033,
+    }
     training = manifest.face.training.model_copy(update={"metrics": metrics})
     face = manifest.face.model_copy(update={"training": training})
     text = card(manifest.model_copy(update={"face": face}))
     assert "| recall_fear | 0.5758 | 0.400 to 0.731 | 1,033 |" in text
     assert "recall_fear_low" not in text
+
+
+def test_the_card_says_which_languages_were_heard(tmp_path: Path) -> None:
+    manifest = open_bundle(tiny_bundle(tmp_path / "bundle")).manifest
+    source = manifest.acoustic.training.data[0].model_copy(
+        update={"items": 1625, "languages": {"Danish": 1350, "English": 275}}
+    )
+    training = manifest.acoustic.training.model_copy(update={"data": (source,)})
+    acoustic = manifest.acoustic.model_copy(update={"training": training})
+    text = card(manifest.model_copy(update={"acoustic": acoustic}))
+    assert f"| {source.name} | 1,625 (1,350 Danish, 275 English) | {source.licence} |" in text
 
 
 def test_the_built_in_bundle_carries_its_card() -> None:
