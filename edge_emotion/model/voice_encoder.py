@@ -24,11 +24,16 @@ STEP = STEP_FRAMES * HOP
 SPAN = FRAME + (STEP_FRAMES - 1) * HOP
 _OF_FRAMES = np.arange(FRAME) + HOP * np.arange(STEP_FRAMES)[:, None]
 TARGET_POWER = 10 ** (-30 / 10)
-QUIET_POWER = 10 ** (-60 / 10)
+QUIET_POWER = 10 ** (-90 / 10)
+"""Of a step of digital silence at most: the rounding of 16 bits alone has -101 dBFS."""
 LEVEL_STEPS = 75
 """Memory of the running level, 3 s; after a pause as long it is forgotten."""
 ONSET = 10 ** (9 / 10)
 PAUSE = 10 ** (-20 / 10)
+LOUD_QUANTILE = 0.9
+"""Of the powers of a window's steps: speech, if there is any; a click does not reach it."""
+LOUD_PAUSE = 10 ** (-24 / 10)
+"""As `PAUSE`, against the loud steps: those of speech are about 4 dB above its mean."""
 LARGEST_CELL = 12.0
 """Speech stays below 10; clipped noise would add up for hours and be remembered as long (our choice)."""
 
@@ -38,10 +43,10 @@ class VoiceEncoder:
 
     The encoder wants speech at -30 dBFS or more. An utterance's level cannot be known before its end, so that the level
     here is a running mean of the power (of all that was heard at first, then with a memory of 3 s; never below
-    -60 dBFS), and quiet sound is raised by it. A step of 40 ms that is 9 dB above the level is taken for the start of
-    speech: level and network begin anew, as they do after 3 s of pause. Steps 20 dB below the level, or below -60 dBFS,
-    are pauses, which the features leave out. So an utterance after silence has the features that it has alone (our
-    choice, see ``docs/speech.md``).
+    -90 dBFS), and quiet sound is raised by it. A step of 40 ms that is 9 dB above the level is taken for the start of
+    speech: level and network begin anew, as they do after 3 s of pause. Steps 24 dB below the window's loud ones are
+    pauses, which the features leave out; digital silence is one too. So an utterance after silence has the features
+    that it has alone, at any gain (our choice, see ``docs/speech.md``).
 
     Parameters
     ----------
@@ -64,7 +69,7 @@ class VoiceEncoder:
         # Whole steps, so that one never wraps around.
         steps = round(window_s * SAMPLE_RATE_HZ / STEP)
         self._said = np.empty((steps * STEP_FRAMES, VOICE_ENCODER_UNITS), np.float32)
-        self._spoken = np.empty(len(self._said), np.bool_)
+        self._power = np.zeros(steps)
         self._moments = np.empty((2, VOICE_ENCODER_UNITS))
         self.reset()
 
@@ -95,7 +100,11 @@ class VoiceEncoder:
         if self._count == 0:
             return None
         kept = min(self._count, len(self._said))
-        moments(self._said, self._spoken, self._count - kept, kept, self._moments)
+        power = self._power[: kept // STEP_FRAMES]
+        loud = round(LOUD_QUANTILE * (len(power) - 1))
+        pause = max(QUIET_POWER, LOUD_PAUSE * np.partition(power, loud)[loud])
+        spoken = np.repeat(self._power > pause, STEP_FRAMES)
+        moments(self._said, spoken, self._count - kept, kept, self._moments)
         return self._moments.ravel().astype(np.float32)
 
     def _step(self, samples: F32) -> None:
@@ -106,15 +115,15 @@ class VoiceEncoder:
         own = samples[:STEP].astype(np.float64)
         power = float(np.sum(own * own)) / STEP
         self._follow(max(power, QUIET_POWER))
-        spoken = power > max(QUIET_POWER, PAUSE * self._level)
-        self._pause_steps = 0 if spoken else self._pause_steps + 1
+        pause = power <= max(QUIET_POWER, PAUSE * self._level)
+        self._pause_steps = self._pause_steps + 1 if pause else 0
         self._mel *= np.float32(max(1.0, TARGET_POWER / self._level))
         outputs = self._backend.compute({"mel": self._mel, "hidden": self._hidden, "cell": self._cell})
         self._hidden = outputs["next_hidden"]
         self._cell = outputs["next_cell"].clip(-LARGEST_CELL, LARGEST_CELL)
         at = self._count % len(self._said)
         self._said[at : at + STEP_FRAMES] = outputs["frames"][0]
-        self._spoken[at : at + STEP_FRAMES] = spoken
+        self._power[at // STEP_FRAMES] = power
         self._count += STEP_FRAMES
 
     def _follow(self, power: float) -> None:

@@ -108,6 +108,26 @@ def test_level_does_not_matter_below_the_target(network):
     np.testing.assert_allclose(loud.compute(), quiet.compute(), atol=1e-4)
 
 
+@pytest.mark.parametrize("gain_db", [-24, -40])
+def test_what_is_a_pause_does_not_hang_on_the_gain(network, gain_db):
+    sound = 0.3 * voice(3.0)
+    sound[16_000:20_000] *= 10 ** (-30 / 20)
+    plain, quiet = VoiceEncoder(network), VoiceEncoder(network)
+    plain.push(sound)
+    quiet.push(sound * np.float32(10 ** (gain_db / 20)))
+    np.testing.assert_allclose(quiet.compute(), plain.compute(), atol=1e-3)
+
+
+def test_a_click_makes_no_pause_of_speech(network):
+    sound = 0.02 * voice(3.0)
+    clicked = sound.copy()
+    clicked[-400:] = 1.0
+    plain, disturbed = VoiceEncoder(network), VoiceEncoder(network)
+    plain.push(sound)
+    disturbed.push(clicked)
+    np.testing.assert_allclose(disturbed.compute(), plain.compute(), atol=0.1)
+
+
 def test_window_forgets_and_silence_is_no_fault(network):
     encoder = VoiceEncoder(network, window_s=0.2)
     assert encoder.compute() is None
