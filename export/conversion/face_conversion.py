@@ -46,6 +46,7 @@ def convert_face(
     All of them have the same rounded weights. Ranges come from training faces in ``data``, the comparison from its
     validation faces. ``encoder`` is a float ONNX file to start from, where the bundle does not hold its own; if its
     weights are not rounded yet, accuracy is held against it, and the comparison lists it as `face_forms.UNROUNDED`.
+    Int8 and float forms of one rounding, as training writes them, stay as they are.
     With ``let_differ``, forms that differ more than `face_forms` lets through are written too; the manifest says so.
 
     Raises
@@ -59,10 +60,12 @@ def convert_face(
     source = face_forms.float_form(bundle) if encoder is None else encoder.read_bytes()
     corpus = with_votes(find_faces(data))
     crops, _ = _some_crops(part, corpus.only("train"), CALIBRATION)
-    int8, rounded = quantised_forms(source, crops, part.encoder.normalisation)
-    forms = {"main": int8, REFERENCE: rounded}
+    forms = _quantised_already(bundle, source) if encoder is None else {}
+    if not forms:
+        int8, rounded = quantised_forms(source, crops, part.encoder.normalisation)
+        forms = {"main": int8, REFERENCE: rounded}
     if tflite:
-        prepared, batches = prepare(rounded, crops, part.encoder.normalisation)
+        prepared, batches = prepare(forms[REFERENCE], crops, part.encoder.normalisation)
         inputs = np.concatenate([next(iter(batch.values())) for batch in batches])
         forms[TFLITE] = to_tflite(prepared.SerializeToString(), inputs, plan(prepared, batches))
     regressor = AffectRegressor(open_backend(bundle.file("face", part.regressor), Engine(provider="cpu")))
@@ -72,6 +75,14 @@ def convert_face(
         face_forms.check(found)
     _write(bundle, forms, found)
     return found
+
+
+def _quantised_already(bundle: Bundle, source: bytes) -> dict[str, bytes]:
+    """Int8 and float form of a bundle that holds both with the same rounded weights: its regressor knows this int8."""
+    stored = face_forms.stored_forms(bundle)
+    if REFERENCE not in stored or not is_rounded(unpacked(source)):
+        return {}
+    return {"main": stored["main"], REFERENCE: source}
 
 
 def labelled_faces(part: FacePart, corpus: FaceCorpus) -> Faces:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from edge_emotion.types import F32
@@ -122,5 +123,5 @@ def _linear(model: onnx.ModelProto) -> list[str]:
     ]
 
 
-def _stored(model: onnx.ModelProto) -> dict[str, NDArray[np.generic]]:
+def _stored(model: onnx.ModelProto) -> dict[str, Any]:
     return {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}

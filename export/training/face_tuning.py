@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.random import default_rng
 from numpy.typing import NDArray
@@ -31,9 +32,13 @@ from .extraction import square
 from .face_augmentation import Augmentation, augment
 from .face_network import FaceCnn, FaceCnnSettings, to_input
 from .face_networks import FaceNet
-from .face_sface import LARGE, SMALL, SFaceNet
+from .face_sface import LARGE, SMALL, WIDTHS, SFaceNet
 from .face_training import Average, one_cycle, parameter_groups
 from .recurrent import ccc_loss
+
+POOLED = "feature.2.weight"
+"""Of `SFaceNet`: from the pooled levels to the features."""
+POOLED_WIDTHS = tuple(WIDTHS[level - 1] for level in LARGE.levels)
 
 CALIBRATION = 1500
 """Frames with which the tuned encoder is quantised."""
@@ -166,12 +171,28 @@ def read_network(path: Path) -> FaceNet:
         if tensor.name.startswith("network.")
     }
     try:
+        if (factors := _pooled_factors(model)) is not None:
+            state[POOLED] = state[POOLED] * torch.from_numpy(factors)
         return _sface(state) if any(name.startswith("trunk.") for name in state) else _cnn(state)
     except (KeyError, RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise BundleError(
             f"{path}: not a face network of ours ({reason}); fine-tune another encoder elsewhere, or use --no-fine-tune"
         ) from None
+
+
+def _pooled_factors(model: onnx.ModelProto) -> F32 | None:
+    """What the pooled levels are multiplied by before the feature layer, where quantisation has equalised channels."""
+    made = {node.output[0]: node for node in model.graph.node}
+    stored = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    layer = [node for node in model.graph.node if f"network.{POOLED}" in node.input]
+    if not layer or made[layer[0].input[0]].op_type != "Concat":
+        return None
+    factors = []
+    for name, width in zip(made[layer[0].input[0]].input, POOLED_WIDTHS, strict=False):
+        level = made[name]
+        factors.append(stored[level.input[1]].ravel() if level.op_type == "Mul" else np.ones(width))
+    return np.concatenate(factors).astype(np.float32)
 
 
 def _sface(state: dict[str, torch.Tensor]) -> FaceNet:

@@ -14,6 +14,7 @@ from edge_emotion_export.training.face_cycles import cycles
 from edge_emotion_export.training.face_data import FaceViews
 from edge_emotion_export.training.face_network import MEAN, SCALE, FaceCnn
 from edge_emotion_export.training.face_recipe import load_pretrained, save_pretrained
+from edge_emotion_export.training.face_regressor import encode
 from edge_emotion_export.training.face_sface import (
     LARGE,
     PAIR,
@@ -27,11 +28,14 @@ from edge_emotion_export.training.face_training import (
     Compute,
     FaceTrainer,
     FaceTrainingSettings,
+    infer,
     votes_loss,
 )
 from edge_emotion_export.training.face_tuning import TuningSettings, read_network, tune
 from face_corpora import drawn_face
 from portraits import packaged
+
+from edge_emotion.model.bundle import open_bundle
 
 TINY = SFaceSettings(levels=(2, 4), features=6, side=56, early=(2, 3), early_features=5)
 SETTINGS = FaceTrainingSettings(
@@ -230,6 +234,15 @@ def test_the_network_can_be_read_back_and_fine_tuned(tmp_path, int8):
     before = again.head.weight.clone()
     tune(again, crops, labels, TuningSettings(epochs=1, batch=16))
     assert not torch.equal(before, again.head.weight)
+
+
+def test_the_shipped_encoder_is_read_back_with_its_equalised_levels():
+    bundle = open_bundle()
+    encoder = bundle.manifest.face.encoder
+    crops = faces(8)[0].direct
+    said = infer(read_network(bundle.file("face", encoder)), crops)[0]
+    model = bundle.file("face", encoder, "float").read_bytes()
+    np.testing.assert_allclose(said, encode(model, encoder.features, crops).features, atol=2e-3)
 
 
 def test_weights_and_settings_are_kept_together(tmp_path):
