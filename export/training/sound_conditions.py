@@ -190,13 +190,14 @@ def apply(samples: F32, condition: Condition, rng: np.random.Generator, talkers:
 
 
 def _draw_room(rng: np.random.Generator) -> Room:
-    """Of a dwelling: 0.1 to 0.7 s, 0.3 to 2.5 m away."""
-    size = (float(rng.uniform(3.0, 7.0)), float(rng.uniform(2.5, 5.0)), float(rng.uniform(2.3, 3.0)))
-    return Room(size, float(rng.uniform(0.3, 2.5)), float(rng.uniform(0.15, 0.6)))
+    """From a small furnished room to a large bare one: 0.05 to 1.4 s, 0.3 to 3 m away."""
+    size = (float(rng.uniform(2.8, 9.0)), float(rng.uniform(2.4, 6.5)), float(rng.uniform(2.3, 3.2)))
+    absorption = float(10 ** rng.uniform(np.log10(0.1), np.log10(0.6)))
+    return Room(size, float(rng.uniform(0.3, 3.0)), absorption)
 
 
 def _draw_microphone(rng: np.random.Generator) -> Microphone:
-    """A band from 40 to 400 Hz up to 3.5 to 8 kHz, a resonance of up to 9 dB."""
-    low_hz, high_hz = 10 ** rng.uniform(np.log10([40.0, 3500.0]), np.log10([400.0, 8000.0]))
+    """A band from 40 to 450 Hz up to 3.5 to 8 kHz, a resonance of up to 10 dB."""
+    low_hz, high_hz = 10 ** rng.uniform(np.log10([40.0, 3500.0]), np.log10([450.0, 8000.0]))
     peak_hz = 10 ** rng.uniform(np.log10(1000.0), np.log10(6000.0))
-    return Microphone(float(low_hz), float(high_hz), float(peak_hz), float(rng.uniform(-6.0, 9.0)))
+    return Microphone(float(low_hz), float(high_hz), float(peak_hz), float(rng.uniform(-6.0, 10.0)))

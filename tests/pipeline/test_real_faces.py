@@ -143,21 +143,21 @@ def test_a_profile_is_doubted_or_lost(shared: EmotionPipeline) -> None:
         assert "no_face" in side.quality
 
 
-def test_covered_faces_show_in_the_facts(shared: EmotionPipeline) -> None:
-    """What sigma learns from: no size or blur tells of a mask."""
+def test_a_mask_shows_in_the_facts_and_in_sigma(shared: EmotionPipeline) -> None:
+    """No size or blur tells of it."""
 
-    def facts(image: U8) -> list[float]:
+    def seen(image: U8) -> tuple[float, float, float]:
         last = watch(shared, still(image, 2))[-1]
-        return [last.video.facts.get(name, np.nan) for name in ("feature_norm", "lower_detail")]
+        return last.video.facts["lower_detail"], -last.sigma_arousal, -last.sigma_valence
 
     plain, covered = [], []
     for index in range(4):
         image = portrait(index)
         landmarks = yunet().compute(image)[0].landmarks
         masked = CONDITIONS["mask"].show(image, landmarks, np.random.default_rng(index)).picture
-        plain.append(facts(image))
-        covered.append(facts(masked))
-    assert (np.nanmean(covered, axis=0) < np.nanmean(plain, axis=0)).all()
+        plain.append(seen(image))
+        covered.append(seen(masked))
+    assert (np.mean(covered, axis=0) < np.mean(plain, axis=0)).all()
 
 
 def test_two_who_cross_have_a_reading_each_before_and_after(shared: EmotionPipeline) -> None:
