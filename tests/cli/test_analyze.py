@@ -436,7 +436,7 @@ def test_profile_names_the_stages(
 @pytest.mark.parametrize(
     ("owner", "method", "stage"),
     [
-        ("edge_emotion.model.encoder.FaceNetwork", "compute", "cnn"),
+        ("edge_emotion.model.encoder.FaceNetwork", "encode", "cnn"),
         ("edge_emotion.smoothing.Smoother", "update", "smooth"),
     ],
 )
