@@ -28,7 +28,7 @@ from .post_processing import Chosen, apply, choose_chain
 from .protocol import speaker_folds
 from .regression import Candidate, Regressor, fit
 from .sigma import COVERAGE, HALF_WIDTH
-from .speech import LARGEST_STRETCH
+from .speech import stretch
 from .statistics import Interval, Paired, ccc_interval, paired_difference
 
 F64 = NDArray[np.float64]
@@ -230,9 +230,9 @@ def _stretch(known: Sequence[_Recording], unseen: Sequence[_Recording], modality
     """Undo the regressor's shrinking by what the out-of-fold predictions show."""
     found = np.concatenate([r.prediction[modality][r.said[modality].known] for r in known])
     truth = np.concatenate([r.truth[r.said[modality].known] for r in known])
-    factor = float(np.clip(truth.std() / max(found.std(), 1e-9), 1.0, LARGEST_STRETCH))
+    centre, factor, new_centre = stretch(truth, found)
     for recording in (*known, *unseen):
-        values = truth.mean() + factor * (recording.prediction[modality] - found.mean())
+        values = new_centre + factor * (recording.prediction[modality] - centre)
         recording.prediction[modality] = np.clip(values, -1.0, 1.0)
 
 

@@ -183,11 +183,39 @@ def outer_folds(data: SpeechData) -> list[tuple[str, Mask, Mask]]:
     return folds
 
 
+def usable_rows(windows: Windows, clips: Mask) -> Index:
+    """Rows of the recordings ``clips`` that the device would use: whole windows with speech in them."""
+    return np.flatnonzero(clips[windows.clip] & windows.whole & (windows.facts["voiced"] >= MINIMUM_VOICED))
+
+
+def training_rows(data: SpeechData, known: Mask) -> Index:
+    """Rows of ``known`` that may be trained on: usable, and with a target."""
+    return usable_rows(data.windows, known & ~np.isnan(data.targets(known)[:, 0]))
+
+
+def shares(windows: Windows) -> F64:
+    """1 for each copy of an utterance, divided among its windows."""
+    _, inverse, counts = np.unique(windows.sound, return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / counts[inverse])
+
+
+def row_weights(data: SpeechData, windows: Windows) -> F64:
+    """In the fit: `shares`, more for clean, less for unrated speech."""
+    of_copy = np.where(windows.copy == 0, CLEAN_WEIGHT, 1.0)
+    return np.asarray(shares(windows) * np.where(data.rated[windows.clip], of_copy, UNRATED_WEIGHT))
+
+
+def stretch(truth: F64, found: F64) -> tuple[float, float, float]:
+    """Centre, factor and new centre that give predictions the mean and, within bounds, the deviation of the ratings."""
+    factor = float(np.clip(truth.std() / max(found.std(), 1e-9), 1.0, LARGEST_STRETCH))
+    return float(found.mean()), factor, float(truth.mean())
+
+
 @dataclass(frozen=True)
 class _Rows:
     """The windows that may be used, column by column.
 
-    ``z`` are their normal scores; ``share`` is 1 for each copy of an utterance, divided among its windows.
+    ``z`` are their normal scores; ``share`` and ``weight`` are those of `shares` and `row_weights`.
     """
 
     scores: NormalScores
@@ -199,12 +227,7 @@ class _Rows:
     rated: Mask
     speaker: NDArray[np.str_]
     share: F64
-
-    @property
-    def weight(self) -> F64:
-        """In the fit."""
-        of_copy = np.where(self.copy == 0, CLEAN_WEIGHT, 1.0)
-        return np.asarray(self.share * np.where(self.rated, of_copy, UNRATED_WEIGHT))
+    weight: F64
 
     def judged(self, copy: int) -> Index:
         """Rows of one copy of rated speech."""
@@ -212,22 +235,19 @@ class _Rows:
 
 
 def _rows(data: SpeechData, known: Mask) -> _Rows:
-    targets = data.targets(known)
-    usable = (known & ~np.isnan(targets[:, 0]))[data.windows.clip] & data.windows.whole
-    windows = data.windows.take(usable & (data.windows.facts["voiced"] >= MINIMUM_VOICED))
+    windows = data.windows.take(training_rows(data, known))
     scores = NormalScores().fit(windows.features)
-    copies = windows.clip * (windows.copy.max() + 1) + windows.copy
-    _, inverse, counts = np.unique(copies, return_inverse=True, return_counts=True)
     return _Rows(
         scores=scores,
         z=scores.transform(windows.features),
-        target=targets[windows.clip],
+        target=data.targets(known)[windows.clip],
         facts=windows.facts,
         clip=windows.clip,
         copy=windows.copy,
         rated=data.rated[windows.clip],
         speaker=data.speakers[windows.clip],
-        share=1.0 / counts[inverse],
+        share=shares(windows),
+        weight=row_weights(data, windows),
     )
 
 
@@ -267,8 +287,7 @@ def _scale(rows: _Rows, k: int, unseen: F64) -> tuple[float, float, float]:
     clean = rows.judged(0)
     _, truth = utterance_means(rows.clip[clean], rows.target[clean, k, None])
     _, found = utterance_means(rows.clip[clean], unseen[clean, None])
-    factor = float(np.clip(truth.std() / found.std(), 1.0, LARGEST_STRETCH))
-    return float(found.mean()), factor, float(truth.mean())
+    return stretch(truth, found)
 
 
 def _scaled(values: F64, scale: tuple[float, float, float]) -> F64:

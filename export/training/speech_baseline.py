@@ -14,9 +14,9 @@ from edge_emotion.features.names import FUNCTIONAL_NAMES
 from edge_emotion.features.speaker_baseline import MOVED, SpeakerBaseline
 from edge_emotion.types import DIMENSIONS
 
-from .speech import SpeechData, fit
+from .speech import SpeechData, fit, training_rows
 from .speech_comparison import JUDGED, Progress, scores, silent, speaker_folds
-from .speech_regressors import LANDMARKS, Index, Mask, Material, training_rows
+from .speech_regressors import LANDMARKS, Index, Mask, Material
 from .speech_windows import HOP_S, Windows
 
 F64 = NDArray[np.float64]

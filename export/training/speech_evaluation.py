@@ -23,7 +23,7 @@ from ..corpora.speech import RATE_HZ
 from . import sigma
 from .metrics import bootstrap, ccc, score_both
 from .sound_conditions import CONDITIONS, SERIES, Condition, apply, generator
-from .speech import LANDMARKS, MINIMUM_VOICED, SpeechData, fit, outer_folds, utterance_means
+from .speech import LANDMARKS, SpeechData, fit, outer_folds, usable_rows, utterance_means
 from .speech_windows import Windows
 
 F64 = NDArray[np.float64]
@@ -192,7 +192,7 @@ def anger_over_sadness(intended: Sequence[str | None], speakers: Sequence[str], 
 def _fold(task: tuple[Any, ...]) -> tuple[NDArray[np.intp], F64, F64, Mapping[str, Any]]:
     data, trials, train, test, budget, seed = task
     fitted = fit(data, train, budget=budget, seed=seed)
-    rows = np.flatnonzero(test[trials.clip] & trials.whole & (trials.facts["voiced"] >= MINIMUM_VOICED))
+    rows = usable_rows(trials, test)
     facts = {name: values[rows] for name, values in trials.facts.items()}
     predictions = np.clip(fitted.model.predict(trials.features[rows]), -1.0, 1.0)
     chosen = {name: asdict(choice) for name, choice in fitted.choices.items()}

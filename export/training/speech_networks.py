@@ -19,7 +19,7 @@ from edge_emotion.kernels.mel40 import BANDS
 from ..conversion.voice_encoder import UNITS, read_weights
 from ..packaged_files import fetch
 from .recurrent import ccc_loss
-from .speech import SpeechData
+from .speech import SpeechData, row_weights, training_rows
 from .speech_frames import LEAST_MEL, Frames
 from .speech_regressors import (
     Cost,
@@ -30,8 +30,6 @@ from .speech_regressors import (
     Material,
     median_us,
     row_targets,
-    row_weights,
-    training_rows,
 )
 from .speech_windows import WINDOW_S, Windows
 
@@ -193,7 +191,7 @@ Span = tuple[Frames, int, int]
 def _with_frames(windows: Windows, rows: Index, table: FrameTable) -> tuple[Windows, list[Span]]:
     """Those of the rows whose sounds have frames, and where their windows lie."""
     # Windows of one copy stand together, in the order of time.
-    copies = windows.clip * (windows.copy.max() + 1) + windows.copy
+    copies = windows.sound
     first = {int(copy): int(at) for copy, at in zip(*np.unique(copies, return_index=True), strict=True)}
     kept, spans = [], []
     for row in rows:
@@ -207,8 +205,7 @@ def _with_frames(windows: Windows, rows: Index, table: FrameTable) -> tuple[Wind
 
 def _last_of_each(windows: Windows, rows: Index) -> Index:
     """The last of the rows of each copy of an utterance."""
-    copies = windows.clip[rows] * (windows.copy.max() + 1) + windows.copy[rows]
-    _, last = np.unique(copies[::-1], return_index=True)
+    _, last = np.unique(windows.sound[rows][::-1], return_index=True)
     return np.sort(rows[len(rows) - 1 - last])
 
 

@@ -24,13 +24,13 @@ from .affect_svr import AffectSVR, Kernel
 from .folds import grouped
 from .metrics import ccc
 from .speech import (
-    CLEAN_WEIGHT,
     INNER_FOLDS,
-    LARGEST_STRETCH,
-    MINIMUM_VOICED,
-    UNRATED_WEIGHT,
     SpeechData,
     fit,
+    row_weights,
+    stretch,
+    training_rows,
+    usable_rows,
     utterance_means,
 )
 from .speech_frames import Frames, descriptor_statistics
@@ -99,9 +99,7 @@ class Material:
 
     def heard(self, test: Mask) -> Index:
         """Rows of the trials that the device would use."""
-        trials = self.trials
-        usable = test[trials.clip] & trials.whole & (trials.facts["voiced"] >= MINIMUM_VOICED)
-        return np.flatnonzero(usable)
+        return usable_rows(self.trials, test)
 
 
 class Trained(Protocol):
@@ -163,30 +161,9 @@ class Svr:
         return Fit(model.predict(trials.features[rows]), graph_cost(model))
 
 
-def training_rows(data: SpeechData, train: Mask) -> Index:
-    """Rows that may be trained on: known targets, whole windows, speech in them."""
-    windows = data.windows
-    known = train & ~np.isnan(data.targets(train)[:, 0])
-    return np.flatnonzero(known[windows.clip] & windows.whole & (windows.facts["voiced"] >= MINIMUM_VOICED))
-
-
 def row_targets(data: SpeechData, train: Mask, windows: Windows) -> F64:
     """Ratings of windows (n, 2), see `SpeechData.targets`."""
     return np.asarray(data.targets(train)[windows.clip])
-
-
-def row_weights(data: SpeechData, windows: Windows) -> F64:
-    """1 for each copy of an utterance, divided among its windows; more for clean, less for unrated speech."""
-    copies = windows.clip * (windows.copy.max() + 1) + windows.copy
-    _, inverse, counts = np.unique(copies, return_inverse=True, return_counts=True)
-    of_copy = np.where(windows.copy == 0, CLEAN_WEIGHT, 1.0)
-    return np.asarray(np.where(data.rated[windows.clip], of_copy, UNRATED_WEIGHT) / counts[inverse])
-
-
-def stretch(truth: F64, found: F64) -> tuple[float, float, float]:
-    """Centre, factor and new centre that give predictions the spread of the ratings, as `speech.fit` does."""
-    factor = float(np.clip(truth.std() / max(found.std(), 1e-9), 1.0, LARGEST_STRETCH))
-    return float(found.mean()), factor, float(truth.mean())
 
 
 def graph_cost(model: AffectSVR) -> Cost:

@@ -96,6 +96,11 @@ class Windows:
         """Rows."""
         return len(self.clip)
 
+    @property
+    def sound(self) -> NDArray[np.intp]:
+        """A number for each clip and copy, ``(n,)``."""
+        return self.clip * (self.copy.max() + 1) + self.copy
+
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Windows:
         """Some of the rows."""
         facts = {name: values[rows] for name, values in self.facts.items()}
