@@ -32,7 +32,7 @@ lint: $(VENV)/.test ## Style, formatting, types, import contracts
 	$(BIN)/lint-imports
 
 test-faults: $(VENV)/.test ## Long fault injection: killed brokers and daemons, a real systemd where it can boot
-	$(BIN)/python -m pytest -q -m faults --timeout=3600 tests/faults tests/firmware_bridge
+	$(BIN)/python -m pytest -q -m faults --timeout=3600 tests/faults tests/firmware_bridge tests/test_benchmarks.py
 
 test-kernels: $(VENV)/.test ## The kernels' tests once without the JIT and once with bounds checks
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n 2 -m "kernels and not compiled" tests/kernels

@@ -1,7 +1,5 @@
 """The converted regressor says what scikit-learn says, and says it fast."""
 
-import time
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -135,15 +133,11 @@ def test_faults_are_named():
         AffectSVR(SVR(kernel="poly"), SVR()).fit(*make_rows(30, 4, 6))
 
 
-def test_2000_support_vectors_cost_at_most_60_us_a_row():
+def test_2000_support_vectors_of_200_inputs_agree_with_scikit_learn():
+    """At the size whose cost `python -m benchmarks run regressor` measures."""
     x, y = make_rows(1000, 200, 7)
     model = AffectSVR(SVR(C=10, epsilon=0, gamma=0.004), SVR(C=10, epsilon=0, gamma=0.006)).fit(x, y)
     assert sum(len(r.supports) for r in model.regressors_) >= 1990
-    session = open_session(model)
-    rows = x[:100]
-    times = []
-    for _ in range(60):
-        start = time.perf_counter_ns()
-        session.run(None, {"features": rows})
-        times.append((time.perf_counter_ns() - start) / len(rows) / 1000)
-    assert min(times) <= 60, f"{min(times):.1f} us a row at best"
+    fresh, _ = make_rows(200, 200, 8)
+    (found,) = open_session(model).run(["prediction"], {"features": fresh.astype(np.float32)})
+    np.testing.assert_allclose(found, model.predict(fresh), atol=1e-5, rtol=0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import cv2
 import numpy as np
 import pytest
@@ -266,15 +264,3 @@ def test_one_of_a_crowd_who_leaves_is_missed_at_once_or_when_it_is_her_turn():
     alone = follow(faces, [canvas((people[0], 320, 240))] * 20, start=52)[-1]
     assert "multi_face" not in alone.flags
     assert [face.id for face in alone.faces] == [alone.primary_id]
-
-
-@pytest.mark.slow
-def test_the_cost_of_a_frame():
-    """At most 3 ms of processor time a 640x480 frame; twice that is forgiven to a busy machine."""
-    pictures = [image for _, image in frames(packaged("jwpIntro.mp4"))]
-    assert pictures[0].shape == (480, 640, 3)
-    faces = stream()
-    follow(faces, pictures[:10])
-    before = time.process_time()
-    follow(faces, pictures, start=10)
-    assert (time.process_time() - before) / len(pictures) < 6e-3

@@ -86,7 +86,7 @@ def test_the_last_will_speaks_for_a_dead_process(broker, observe, connect):
     thief.loop_stop()
 
 
-def test_a_message_arrives_within_a_millisecond_or_so(broker, observe, connect):
+def test_a_message_does_not_wait_for_the_one_before(broker, observe, connect):
     connection, _ = connect(broker.port)
     until(lambda: connection.connected)
     watcher = observe(broker.port, "edge_emotion/box/reading")
@@ -97,7 +97,9 @@ def test_a_message_arrives_within_a_millisecond_or_so(broker, observe, connect):
         time.sleep(0.003)
     until(lambda: len(watcher.heard) == 200)
     late = sorted(heard[3] - at for heard, at in zip(watcher.heard, sent, strict=True))
-    assert late[100] < 0.005  # the budget of 1.2 ms at p99 is held by the benchmark on a quiet machine
+    assert (
+        late[100] < 0.03
+    )  # Nagle's rule with a delayed acknowledgement is 0.04; the benchmark holds the budget
 
 
 def test_publish_never_waits(make_broker, connect):
@@ -110,7 +112,7 @@ def test_publish_never_waits(make_broker, connect):
         began = time.perf_counter()
         connection.publish("reading", bytes(700))
         longest = max(longest, time.perf_counter() - began)
-    assert longest < 0.1
+    assert longest < 1.0  # the broker is frozen for good; a busy machine may hold this process for a while
     assert connection.counts.dropped["live"] > 1000
     assert len(connection._live) <= 64
 
