@@ -291,21 +291,41 @@ Predictions = Mapping[str, F64]
 
 
 def late_weight(
-    first: Predictions, second: Predictions, truths: Predictions, lags: tuple[int, int]
-) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """Share of ``first`` in ``w * first + (1 - w) * second`` with the best out-of-fold correlation, and the curve.
+    first: Predictions,
+    second: Predictions,
+    truths: Predictions,
+    lags: tuple[int, int],
+    speakers: Mapping[str, str],
+) -> float:
+    """Share of ``first`` in ``w * first + (1 - w) * second`` with the best out-of-fold correlation.
 
     Correlation and not CCC: regressors shrink towards the mean, the more the less they know, and a mixture shrinks
-    further; the chain that follows scales it back.
+    further; the chain that follows scales it back. A mixture must earn its place: unless it gains more over the better
+    one alone than one standard error of that gain (jackknife over speakers, our choice), that one is taken alone, so
+    that a modality of pure noise costs nothing.
+
+    Parameters
+    ----------
+    lags
+        Frames from the end of the windows to their label, of ``first`` and ``second``.
+    speakers
+        By recording.
     """
-    curve = []
-    for weight in LATE_WEIGHTS:
+    left_out = sorted({speakers[name] for name in truths})
+    scores = np.empty((len(LATE_WEIGHTS), 1 + len(left_out)))
+    for row, weight in zip(scores, LATE_WEIGHTS, strict=True):
         mixed = mix(first, second, weight)
         lag = weight * lags[0] + (1 - weight) * lags[1]
-        moved = [later(mixed[name], lag, 1.0)[: len(truth)] for name, truth in truths.items()]
-        joined = np.concatenate([truth[: len(m)] for truth, m in zip(truths.values(), moved, strict=True)])
-        curve.append((weight, pearson(joined, np.concatenate(moved))))
-    return max(curve, key=lambda point: point[1])[0], tuple(curve)
+        moved = {name: later(mixed[name], lag, 1.0)[: len(truth)] for name, truth in truths.items()}
+        for column, absent in enumerate([None, *left_out]):
+            names = [name for name in truths if speakers[name] != absent]
+            told = np.concatenate([moved[name] for name in names])
+            row[column] = pearson(np.concatenate([truths[n][: len(moved[n])] for n in names]), told)
+    best = int(np.argmax(scores[:, 0]))
+    alone = 0 if scores[0, 0] > scores[-1, 0] else len(LATE_WEIGHTS) - 1
+    gain, *without = scores[best] - scores[alone]
+    error = np.sqrt(len(without) - 1) * np.std(without)
+    return LATE_WEIGHTS[best if gain > error else alone]
 
 
 def mix(first: Predictions, second: Predictions, weight: float) -> dict[str, F64]:

@@ -141,7 +141,7 @@ class _Run:
         held, predicted = self._fit(members, plans)
         truths = {d: {m.name: read_labels(m, d) for m in members if m.labels is not None} for d in DIMENSIONS}
         lags = {key: float(plan.lag(self.protocol.hop_s)) for key, plan in plans.items()}
-        late = self._late(held, predicted, truths, lags)
+        late = self._late(members, held, predicted, truths, lags)
         if self.settings.recurrent is not None:
             self._recurrent(members, plans, held, predicted, lags)
         verdicts = self._judge(members, truths, held, predicted, lags)
@@ -260,18 +260,20 @@ class _Run:
 
     def _late(
         self,
+        members: Sequence[Member],
         held: dict[tuple[str, Dimension], dict[str, F64]],
         predicted: dict[tuple[str, Dimension], dict[str, F64]],
         truths: Mapping[Dimension, Mapping[str, F64]],
         lags: dict[tuple[str, Dimension], float],
     ) -> dict[tuple[str, Dimension], float]:
         weights: dict[tuple[str, Dimension], float] = {}
+        speakers = {member.name: member.speaker for member in members}
         for name, dimension in [key for key in held if key[0].startswith("video")]:
             audio, video = ("audio", dimension), (name, dimension)
             late = (name.replace("video", "late"), dimension)
             known = {n: truths[dimension][n] for n in held[audio]}
-            weights[late], _ = late_weight(
-                held[audio], held[video], known, (int(lags[audio]), int(lags[video]))
+            weights[late] = late_weight(
+                held[audio], held[video], known, (int(lags[audio]), int(lags[video])), speakers
             )
             w = weights[late]
             held[late] = mix(held[audio], held[video], w)

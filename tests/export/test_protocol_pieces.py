@@ -10,6 +10,7 @@ from edge_emotion_export.training.delay import candidates, lag_frames, search_de
 from edge_emotion_export.training.gold import agreement, gold_of, gold_standard
 from edge_emotion_export.training.metrics import ccc
 from edge_emotion_export.training.post_processing import Chain, choose_chain
+from edge_emotion_export.training.protocol import late_weight
 from edge_emotion_export.training.standardise import RunningStandardiser, global_statistics, per_speaker
 from edge_emotion_export.training.statistics import baseline, ccc_interval, paired_difference
 from edge_emotion_export.training.windows import fill_gaps, held, moving_statistics
@@ -166,6 +167,34 @@ class TestWindows:
                 np.testing.assert_allclose(got[t], [*chosen.mean(0), *chosen.std(0)], atol=1e-7)
             else:
                 assert not got[t].any()
+
+
+class TestLateWeight:
+    SPEAKERS = ("anna", "bert", "cora", "dirk", "emma", "finn")
+
+    def weight(self, seed: int, errors: tuple[float, float], know: tuple[float, float]) -> float:
+        """Of two predictions of ``know`` parts truth and ``errors`` parts slow noise of their own."""
+        rng = np.random.default_rng(seed)
+
+        def slow() -> np.ndarray:
+            return np.convolve(rng.standard_normal(1600), np.ones(100) / 10, "valid")
+
+        truths = {name: slow() for name in self.SPEAKERS}
+        first, second = (
+            {name: k * truth + e * slow() for name, truth in truths.items()}
+            for e, k in zip(errors, know, strict=True)
+        )
+        return late_weight(first, second, truths, (0, 0), {name: name for name in truths})
+
+    def test_what_both_know_is_weighed_by_their_errors(self) -> None:
+        weights = [self.weight(seed, (0.5, 1.0), (1.0, 1.0)) for seed in range(8)]
+        assert np.median(weights) == pytest.approx(0.8, abs=0.1)
+
+    def test_noise_is_not_mixed_in(self) -> None:
+        weights = np.array([self.weight(seed, (0.7, 1.0), (1.0, 0.0)) for seed in range(20)])
+        assert (weights == 1.0).mean() >= 0.8
+        swapped = np.array([self.weight(seed, (1.0, 0.7), (0.0, 1.0)) for seed in range(20)])
+        assert (swapped == 0.0).mean() >= 0.8
 
 
 class TestPostProcessing:
