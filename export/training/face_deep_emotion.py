@@ -8,14 +8,14 @@ outputs are ours.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from ..corpora.votes import CLASSES
-from .face_network import SIZE, contrast, sizes
+from .face_network import SIZE, OneHead
 
 _STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """The transformation that leaves a picture as it is."""
@@ -31,17 +31,23 @@ class DeepEmotionSettings:
     features: int = 50
     dropout: float = 0.2
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-additions of one crop, convolutions and linear layers; the sampling adds less than a hundredth."""
+        first, second = self.locating
+        locating = first * (42 * 7) ** 2 + first * second * (17 * 5) ** 2
+        locating += self.located * (second * 8 * 8 + 6)
+        reading = self.width * (46 * 3) ** 2 + self.width**2 * sum((side * 3) ** 2 for side in (44, 20, 18))
+        return locating + reading + self.features * (self.width * 9 * 9 + CLASSES + 2)
 
-class DeepEmotion(nn.Module):
-    """Face feature, expression votes and affect from a crop; the contract of `face_network.FaceCnn`.
 
-    Input ``(n, 1, 48, 48)``, normalised by `MEAN` and `SCALE`. Each crop is then standardised by its own mean and
-    deviation, as for `FaceCnn`.
-    """
+class DeepEmotion(OneHead):
+    """Four convolutions that read the part of the crop which the transformer shows them."""
+
+    settings: DeepEmotionSettings
 
     def __init__(self, settings: DeepEmotionSettings | None = None) -> None:
-        super().__init__()
-        self.settings = settings or DeepEmotionSettings()
+        super().__init__(settings or DeepEmotionSettings())
         width, (first, second) = self.settings.width, self.settings.locating
         self.locate = nn.Sequential(
             *(nn.Conv2d(1, first, 7), nn.MaxPool2d(2), nn.ReLU()),
@@ -51,15 +57,7 @@ class DeepEmotion(nn.Module):
         self.transformation = nn.Linear(self.settings.located, 6)
         nn.init.zeros_(self.transformation.weight)
         self.transformation.bias.data.copy_(torch.tensor(_STILL))
-        self.convolutions = nn.Sequential(*_block(1, width), *_block(width, width))
-        self.dropout = nn.Dropout(self.settings.dropout)
-        self.feature = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(width * 9 * 9, self.settings.features, bias=False),
-            nn.BatchNorm1d(self.settings.features),
-            nn.ReLU(),
-        )
-        self.head = nn.Linear(self.settings.features, CLASSES + 2)
+        self._read_by((*_block(1, width), *_block(width, width)), width * 9 * 9)
         self.register_buffer("grid", _pixels(), persistent=False)
 
     def look(self, crops: Tensor) -> Tensor:
@@ -68,22 +66,6 @@ class DeepEmotion(nn.Module):
         # affine_grid is not in ONNX before opset 20; this is the same.
         where = (self.grid @ matrix.transpose(1, 2).to(self.grid.dtype)).view(-1, SIZE, SIZE, 2)
         return fn.grid_sample(crops, where, padding_mode="border", align_corners=False)
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features ``(n, d)``, logits of the votes ``(n, 8)`` and affect ``(n, 2)``, arousal and valence in (-1, 1)."""
-        centred, deviation = contrast(crops)
-        features = self.feature(self.dropout(self.convolutions(self.look(centred / deviation))))
-        out = self.head(self.dropout(features))
-        return features, out[:, :CLASSES], torch.tanh(out[:, CLASSES:])
-
-    def exits(self, crops: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """What each head says: there is one."""
-        return [self(crops)]
-
-    @property
-    def description(self) -> dict[str, object]:
-        """Settings and size, for the manifest and the metrics file."""
-        return {**asdict(self.settings), **sizes(self, multiply_adds(self.settings))}
 
 
 def _block(before: int, width: int) -> tuple[nn.Module, ...]:
@@ -99,12 +81,3 @@ def _pixels() -> Tensor:
     centres = (2 * torch.arange(SIZE) + 1) / SIZE - 1
     down, across = torch.meshgrid(centres, centres, indexing="ij")
     return torch.stack([across, down, torch.ones(SIZE, SIZE)], -1).view(-1, 3)
-
-
-def multiply_adds(settings: DeepEmotionSettings) -> int:
-    """Multiply-additions of one crop, convolutions and linear layers; the sampling adds less than a hundredth."""
-    width, (first, second) = settings.width, settings.locating
-    locating = first * (42 * 7) ** 2 + first * second * (17 * 5) ** 2
-    locating += settings.located * (second * 8 * 8 + 6)
-    reading = width * (46 * 3) ** 2 + width**2 * sum((side * 3) ** 2 for side in (44, 20, 18))
-    return locating + reading + settings.features * (width * 9 * 9 + CLASSES + 2)

@@ -8,7 +8,7 @@ levels are pooled over the picture, so that the head sees coarse and fine featur
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..conversion.yunet import fold_weights
 from ..corpora.votes import CLASSES
-from .face_network import SCALE, contrast, sizes
+from .face_network import SCALE, contrast, describe, votes_and_affect
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 """Channels of the levels conv_1 to conv_14."""
@@ -47,6 +47,18 @@ class SFaceSettings:
     early_features: int = 128
     dropout: float = 0.3
     momentum: float = 0.02
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-additions of one crop, convolutions and linear layers of the last head."""
+        total, before, side = 0, 1, self.side
+        for number in range(1, max(self.levels) + 1):
+            side = -(-side // 2) if number in HALVING else side
+            width = WIDTHS[number - 1]
+            total += side**2 * (9 * width if number == 1 else before * (9 + width))
+            before = width
+        pooled = sum(WIDTHS[number - 1] for number in self.levels)
+        return total + (pooled + CLASSES + 2) * self.features
 
 
 SMALL = SFaceSettings()
@@ -126,7 +138,7 @@ def _feature(levels: Sequence[int], features: int, settings: SFaceSettings) -> n
 
 
 class SFaceNet(nn.Module):
-    """Face feature, expression votes and affect from a crop; the contract of `face_network.FaceCnn`.
+    """Face feature, expression votes and affect from a crop; the contract of `face_network.OneHead`.
 
     Input ``(n, 1, 48, 48)``, normalised by `MEAN` and `SCALE`. Each crop is then brought to the mean
     and deviation of an ordinary picture, which takes exposure and contrast out (our choice).
@@ -196,8 +208,7 @@ class SFaceNet(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         pooled = torch.cat([found[number - 1].mean((2, 3)) for number in levels], 1)
         features = feature(pooled)
-        out = head(self.dropout(features))
-        return features, out[:, :CLASSES], torch.tanh(out[:, CLASSES:])
+        return features, *votes_and_affect(head(self.dropout(features)))
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features ``(n, d)``, logits of the votes ``(n, 8)`` and affect ``(n, 2)``, arousal and valence in (-1, 1)."""
@@ -233,16 +244,4 @@ class SFaceNet(nn.Module):
     @property
     def description(self) -> dict[str, object]:
         """Settings and size, for the manifest and the metrics file."""
-        return {**asdict(self.settings), **sizes(self, multiply_adds(self.settings))}
-
-
-def multiply_adds(settings: SFaceSettings) -> int:
-    """Multiply-additions of one crop, convolutions and linear layers of the last head."""
-    total, before, side = 0, 1, settings.side
-    for number in range(1, max(settings.levels) + 1):
-        side = -(-side // 2) if number in HALVING else side
-        width = WIDTHS[number - 1]
-        total += side**2 * (9 * width if number == 1 else before * (9 + width))
-        before = width
-    pooled = sum(WIDTHS[number - 1] for number in settings.levels)
-    return total + (pooled + CLASSES + 2) * settings.features
+        return describe(self, self.settings)

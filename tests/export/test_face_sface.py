@@ -12,6 +12,7 @@ from edge_emotion_export.conversion.quantisation import quantise
 from edge_emotion_export.training import face_networks
 from edge_emotion_export.training.face_cycles import cycles
 from edge_emotion_export.training.face_data import FaceViews
+from edge_emotion_export.training.face_deep_emotion import DeepEmotion
 from edge_emotion_export.training.face_network import MEAN, SCALE, FaceCnn
 from edge_emotion_export.training.face_recipe import load_pretrained, save_pretrained
 from edge_emotion_export.training.face_regressor import encode
@@ -21,7 +22,6 @@ from edge_emotion_export.training.face_sface import (
     SMALL,
     SFaceNet,
     SFaceSettings,
-    multiply_adds,
     read_units,
 )
 from edge_emotion_export.training.face_training import (
@@ -106,7 +106,8 @@ def test_sizes_of_the_networks():
     assert small.description["parameters"] == 1_813_770
     assert large.description["parameters"] == 3_869_962
     by_hooks = []
-    for network in (small, large):
+    networks = (small, large, FaceCnn(), DeepEmotion())
+    for network in networks:
         counted = []
         for layer in network.modules():
             if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
@@ -118,7 +119,7 @@ def test_sizes_of_the_networks():
         with torch.no_grad():
             network.eval()(torch.zeros(1, 1, 48, 48))
         by_hooks.append(sum(counted))
-    assert by_hooks == [multiply_adds(SMALL), multiply_adds(LARGE)]
+    assert by_hooks == [network.description["multiply_adds"] for network in networks]
 
 
 def test_each_head_alone_says_what_it_says_in_the_pair():

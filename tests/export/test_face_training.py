@@ -18,7 +18,7 @@ from edge_emotion_export.training.face_affect import (
 from edge_emotion_export.training.face_augmentation import SPOILERS, Augmentation, augment
 from edge_emotion_export.training.face_cycles import cycles, shortened
 from edge_emotion_export.training.face_data import FaceViews, VoteData
-from edge_emotion_export.training.face_network import FaceCnn, FaceCnnSettings, multiply_adds
+from edge_emotion_export.training.face_network import FaceCnn, FaceCnnSettings
 from edge_emotion_export.training.face_recipe import (
     FaceRecipe,
     Progress,
@@ -164,7 +164,7 @@ def test_the_average_follows_weights_and_keeps_counters():
 
 def test_multiply_adds_of_a_network_counted_by_hand():
     settings = FaceCnnSettings(channels=(1, 2, 3), kernels=(1, 1, 3), last_pool=3, features=5)
-    assert multiply_adds(settings) == 48 * 48 + 2 * 24 * 24 + 2 * 3 * 9 * 12 * 12 + 3 * 16 * 5 + 10 * 5
+    assert settings.multiply_adds == 48 * 48 + 2 * 24 * 24 + 2 * 3 * 9 * 12 * 12 + 3 * 16 * 5 + 10 * 5
 
 
 def test_contrast_and_exposure_are_taken_out():
