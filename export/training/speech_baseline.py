@@ -15,7 +15,8 @@ from edge_emotion.features.speaker_baseline import MOVED, SpeakerBaseline
 from edge_emotion.types import DIMENSIONS
 
 from .speech import SpeechData, fit, training_rows
-from .speech_comparison import JUDGED, Progress, scores, silent, speaker_folds
+from .speech_comparison import JUDGED, scores, speaker_folds
+from .speech_copies import Progress, silent
 from .speech_regressors import LANDMARKS, Index, Mask, Material
 from .speech_windows import HOP_S, Windows
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from edge_emotion.types import DIMENSIONS
 from ..corpora.records import Recording
 from .folds import grouped
 from .metrics import ccc
-from .sound_conditions import CLEAN, CONDITIONS, Condition
+from .sound_conditions import CONDITIONS
 from .speech import SpeechData, outer_folds, utterance_means
-from .speech_frames import read_frames
+from .speech_copies import Bar, Progress, silent, training_copies, trial_copies
 from .speech_networks import Gru, TunedVoiceEncoder
 from .speech_regressors import Cost, KernelRidge, Mask, Material, Svr, Trained
-from .speech_windows import copy_conditions, read_windows
 from .statistics import ccc_interval, paired_difference
 
 F64 = NDArray[np.float64]
@@ -50,44 +48,18 @@ AVERAGES: dict[str, tuple[str, str]] = {
     f"mean of {SHIPPED} and GRU": (SHIPPED, "GRU"),
 }
 
-Bar = Callable[[int, int], None]
-Progress = Callable[[str], AbstractContextManager[Bar]]
-"""A bar for something that has a name."""
-
-
-@contextmanager
-def silent(_name: str) -> Iterator[Bar]:
-    """Progress that nobody sees."""
-    yield lambda done, total: None
-
 
 def read_material(
     recordings: Sequence[Recording], *, seed: int, jobs: int, frames: bool, progress: Progress = silent
 ) -> Material:
     """Windows, and frames where they are asked for, of `COPIES` and `JUDGED`, made as for the bundle."""
-    rated = [r for r in recordings if all(r.ratings.get(d) for d in DIMENSIONS)]
-    names = {recording.name for recording in rated}
-    others = [recording for recording in recordings if recording.name not in names]
-
-    def copies(name: str) -> list[Condition]:
-        drawn = copy_conditions(name, seed)
-        return [drawn[copy] for copy in COPIES] if name in names else [CLEAN]
-
-    def judged(name: str) -> list[Condition]:
-        return [CONDITIONS[condition].condition for condition in JUDGED] if name in names else []
-
-    with progress("describing training speech") as bar:
-        windows = read_windows(recordings, copies, seed=seed, jobs=jobs, talkers=others, progress=bar)
-    with progress("describing test speech") as bar:
-        trials = read_windows(recordings, judged, seed=seed + 1, jobs=jobs, talkers=rated, progress=bar)
-    data = SpeechData(recordings, windows)
+    training = training_copies(recordings, seed=seed, chosen=COPIES)
+    judged = trial_copies(recordings, [CONDITIONS[name].condition for name in JUDGED], seed=seed)
+    data = SpeechData(recordings, training.windows(jobs=jobs, progress=progress))
+    trials = judged.windows(jobs=jobs, progress=progress)
     if not frames:
         return Material(data, trials, {}, {})
-    with progress("frames of training speech") as bar:
-        training = read_frames(recordings, copies, seed=seed, talkers=others, progress=bar)
-    with progress("frames of test speech") as bar:
-        tested = read_frames(recordings, judged, seed=seed + 1, talkers=rated, progress=bar)
-    return Material(data, trials, training, tested)
+    return Material(data, trials, training.frames(progress=progress), judged.frames(progress=progress))
 
 
 def needs_frames(names: Sequence[str]) -> bool:
