@@ -9,7 +9,7 @@ import typer
 from edge_emotion.cli import run
 from edge_emotion.types import DIMENSIONS
 
-from . import app
+from .program import app
 
 
 @app.command()

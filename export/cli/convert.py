@@ -11,7 +11,7 @@ import typer
 
 from edge_emotion.cli import run
 
-from . import app, convert_app
+from .program import app, convert_app
 
 if TYPE_CHECKING:
     from edge_emotion.model.manifest import FacePart

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from edge_emotion.cli import run
 from edge_emotion.errors import UsageError
 
-from . import cross_validate_app, evaluate_app, train_app
-
-if TYPE_CHECKING:
-    from ..training.face_recipe import Progress
+from .program import cross_validate_app, evaluate_app, train_app
+from .progress import phases, quiet_threads
 
 DATA = typer.Option(
     help="Folder of the face corpora: FER+ sheets and rated pictures, each in its own folder."
@@ -51,7 +45,7 @@ def train_face(
     final fit on rated faces. Networks small and large learn votes together: --resume in the same folder gives the
     other one. Where no corpus has votes, a network learns the expressions of the rated faces from nothing (minutes).
     """
-    _quiet_threads()
+    quiet_threads()
     from ..conversion.face_part import write_face_part
     from ..conversion.yunet import default_detector
     from ..corpora.faces import find_faces
@@ -67,7 +61,7 @@ def train_face(
     recipe = (face_recipe.shipped_recipe if voted else face_recipe.clean_recipe)(seed, epochs, network)
     compute = Compute.choose(device, threads)
     _make(out)
-    with _progress() as progress:
+    with phases() as progress:
         votes = vote_data(data) if voted else None
         history: list[dict[str, Any]] = []
         if votes:
@@ -130,7 +124,7 @@ def evaluate_face(
     as_json: bool = JSON,
 ) -> None:
     """Detect, crop, encode and regress labelled faces with a bundle, as on the device, clean and spoiled."""
-    _quiet_threads()
+    quiet_threads()
     from edge_emotion.model.bundle import open_bundle
 
     from ..training.face_conditions import CONDITIONS
@@ -139,7 +133,7 @@ def evaluate_face(
 
     if split not in ("train", "valid", "test", "all"):
         raise UsageError(f"unknown split {split!r}; known: train, valid, test, all")
-    with _progress() as progress:
+    with phases() as progress:
         report, judged = evaluate(
             open_bundle(bundle),
             data,
@@ -171,7 +165,7 @@ def cross_validate_face(
     as_json: bool = JSON,
 ) -> None:
     """Refit all that learns from rated faces in five folds, near duplicates kept together, and judge the rest."""
-    _quiet_threads()
+    quiet_threads()
     from ..conversion.yunet import default_detector
     from ..training import face_recipe
     from ..training.face_data import vote_data
@@ -181,7 +175,7 @@ def cross_validate_face(
     start = face_recipe.load_pretrained(pretrained)
     compute = Compute.choose(device, threads)
     reports = []
-    with _progress() as progress:
+    with phases() as progress:
         votes = vote_data(data)
         rated = face_recipe.rated_set(data, default_detector(), progress=progress)
         begin = face_recipe.from_votes(start, votes)
@@ -190,11 +184,6 @@ def cross_validate_face(
             found = face_recipe.cross_validate_faces(begin, rated, recipe, compute, progress)
             reports.append(found.report())
     _print(reports[0] if seeds == 1 else over_seeds(reports, seed), as_json)
-
-
-def _quiet_threads() -> None:
-    """Let idle threads sleep: where others use the machine too, spinning ones cost several times the work."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _make(folder: Path) -> None:
@@ -209,32 +198,6 @@ def _options(seed: int, epochs: int | None, network: str) -> str:
     extra += [] if epochs is None else ["--epochs", str(epochs)]
     extra += [] if seed == 1 else ["--seed", str(seed)]
     return f" {shlex.join(extra)}" if extra else ""
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    from rich import progress as bars
-
-    from ..training.face_recipe import Progress
-
-    shown = bars.Progress(
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TimeRemainingColumn(),
-        console=run.stderr,
-        disable=not sys.stderr.isatty(),
-    )
-    with shown:
-        tasks: list[bars.TaskID] = []
-
-        def begin(what: str, steps: int) -> None:
-            tasks.append(shown.add_task(what, total=steps))
-            if shown.disable:
-                run.stderr.print(f"{what} ...")
-
-        yield Progress(begin, lambda: shown.advance(tasks[-1]), lambda line: shown.console.print(line))
 
 
 def _print(report: dict[str, Any], as_json: bool) -> None:

@@ -11,7 +11,7 @@ from edge_emotion.cli import run
 from edge_emotion.errors import UsageError
 from edge_emotion.types import MODALITIES
 
-from . import app
+from .program import app
 from .reproduce import Corpus, read_corpus
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ import typer
 
 from edge_emotion.cli import run
 
-from . import evaluate_app
-from .face import DEVICE, THREADS, _progress, _quiet_threads
-from .speech import AS_JSON, JOBS, LANDMARKS, Features, _bar, _training_data, _trials
+from .face import DEVICE, THREADS
+from .program import evaluate_app
+from .progress import bar, phases, quiet_threads
+from .speech import AS_JSON, JOBS, LANDMARKS, Features
 
 
 @evaluate_app.command("fusion")
@@ -31,7 +32,7 @@ def evaluate_fusion(
 
     The voice is refitted without each speaker, all that learns from rated faces in five folds.
     """
-    _quiet_threads()
+    quiet_threads()
     from edge_emotion.model.bundle import open_bundle
 
     from ..conversion.yunet import default_detector
@@ -39,15 +40,17 @@ def evaluate_fusion(
     from ..training import face_recipe, fusion_trial, speech_evaluation
     from ..training.face_data import vote_data
     from ..training.face_training import Compute
+    from ..training.speech_copies import training_data, trial_windows
 
     part = open_bundle(bundle).manifest.fusion
-    spoken = _training_data(find_speech(speech), Features.both, seed, jobs, speakers=3)
-    trials = _trials(spoken, Features.both, list(fusion_trial.VOICES.values()), seed, jobs)
-    with _bar("leaving each speaker out") as progress:
+    spoken = training_data(find_speech(speech), Features.both, speakers=3, seed=seed, jobs=jobs, progress=bar)
+    conditions = list(fusion_trial.VOICES.values())
+    trials = trial_windows(spoken, Features.both, conditions, seed=seed, jobs=jobs, progress=bar)
+    with bar("leaving each speaker out") as progress:
         heard = speech_evaluation.leave_speakers_out(
             spoken, trials, budget=landmarks, seed=seed, jobs=jobs, progress=progress
         )
-    with _progress() as shown:
+    with phases() as shown:
         votes = vote_data(faces)
         rated = face_recipe.rated_set(faces, default_detector(), progress=shown)
         found = face_recipe.cross_validate_faces(

@@ -12,7 +12,7 @@ from edge_emotion.cli import run
 from edge_emotion.errors import UsageError
 
 from ..corpora.records import Recording
-from . import app
+from .program import app
 
 
 class Corpus(StrEnum):

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from edge_emotion.cli import run
 
-from . import cross_validate_app, evaluate_app, train_app
-
-if TYPE_CHECKING:
-    from ..corpora.speech import SpeechCorpus
-    from ..training.sound_conditions import Condition
-    from ..training.speech import SpeechData
-    from ..training.speech_windows import Windows
+from .program import cross_validate_app, evaluate_app, train_app
+from .progress import bar
 
 
 class Features(StrEnum):
@@ -72,16 +65,18 @@ def train(
     from ..corpora.speech import find_speech, with_ratings
     from ..training import speech, speech_evaluation
     from ..training.sound_conditions import named
+    from ..training.speech_copies import training_data, trial_windows
 
     if features is Features.encoder:
         raise UsageError("the device computes the functionals anyway: train on functionals or on both")
     found = find_speech(data)
     corpora = with_ratings(found)
-    spoken = _training_data(corpora, features, seed, jobs, speakers=3 if judge else 2)
+    speakers = 3 if judge else 2
+    spoken = training_data(corpora, features, speakers=speakers, seed=seed, jobs=jobs, progress=bar)
     report: dict[str, Any] = {}
     if judge:
-        trials = _trials(spoken, features, named(), seed, jobs)
-        with _bar("leaving each speaker out") as progress:
+        trials = trial_windows(spoken, features, named(), seed=seed, jobs=jobs, progress=bar)
+        with bar("leaving each speaker out") as progress:
             report = speech_evaluation.cross_validate(
                 spoken, trials, budget=landmarks, seed=seed, jobs=jobs, progress=progress
             )
@@ -125,12 +120,13 @@ def cross_validate(
     from ..corpora.speech import find_speech
     from ..training import speech_evaluation
     from ..training.sound_conditions import along_series, named
+    from ..training.speech_copies import training_data, trial_windows
     from ..training.speech_plot import draw_series
 
-    spoken = _training_data(find_speech(data), features, seed, jobs, speakers=3)
+    spoken = training_data(find_speech(data), features, speakers=3, seed=seed, jobs=jobs, progress=bar)
     asked = [*named(), *along_series()] if plot else named()
-    trials = _trials(spoken, features, asked, seed, jobs)
-    with _bar("leaving each speaker out") as progress:
+    trials = trial_windows(spoken, features, asked, seed=seed, jobs=jobs, progress=bar)
+    with bar("leaving each speaker out") as progress:
         report = speech_evaluation.cross_validate(
             spoken, trials, budget=landmarks, seed=seed, jobs=jobs, progress=progress
         )
@@ -173,7 +169,7 @@ def evaluate(
             "or ask for --with-training-items"
         )
     asked = CONDITIONS[condition].condition if condition else CLEAN
-    with _bar("listening") as progress:
+    with bar("listening") as progress:
         report: dict[str, Any] = judge_bundle(opened, kept, asked, seed=seed, progress=progress)
     report |= {"trained_on_left_out": len(spoken) - len(kept), "bundle": opened.manifest.id}
     if plot:
@@ -223,62 +219,8 @@ def voice_activity(data: list[Path] = DATA, seed: int = SEED, as_json: bool = AS
     run.stdout.print(table)
 
 
-def _training_data(
-    corpora: list[SpeechCorpus], features: Features, seed: int, jobs: int, *, speakers: int
-) -> SpeechData:
-    from ..corpora.records import require_speakers
-    from ..corpora.speech import rated
-    from ..training.sound_conditions import CLEAN
-    from ..training.speech import SpeechData
-    from ..training.speech_windows import copy_conditions, read_windows
-
-    judged = rated(corpora)
-    require_speakers(judged, speakers, "splitting rated speech by speaker")
-    recordings = [recording for corpus in corpora for recording in corpus.recordings]
-    names = {recording.name for recording in judged}
-    with _bar("describing training speech") as progress:
-        windows = read_windows(
-            recordings,
-            lambda name: copy_conditions(name, seed) if name in names else [CLEAN],
-            seed=seed,
-            jobs=jobs,
-            # so that nobody who is left out is heard in the background of the others
-            talkers=[recording for recording in recordings if recording.name not in names],
-            progress=progress,
-        )
-    return SpeechData(recordings, windows.columns(features))
-
-
-def _trials(
-    spoken: SpeechData, features: Features, conditions: list[Condition], seed: int, jobs: int
-) -> Windows:
-    from ..training.speech_windows import read_windows
-
-    judged = [r for r, is_rated in zip(spoken.recordings, spoken.rated, strict=True) if is_rated]
-    names = {recording.name for recording in judged}
-    with _bar("describing test speech") as progress:
-        return read_windows(
-            spoken.recordings,
-            lambda name: conditions if name in names else [],
-            seed=seed + 1,
-            jobs=jobs,
-            talkers=judged,
-            progress=progress,
-        ).columns(features)
-
-
 def _ccc(report: dict[str, Any]) -> dict[str, float]:
     return {dimension: report[dimension]["ccc"] for dimension in ("arousal", "valence")}
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=run.stderr) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def _flat(report: dict[str, Any]) -> dict[str, float]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from . import cross_validate_app
-from .speech import AS_JSON, DATA, JOBS, SEED, _bar
+from .program import cross_validate_app
+from .progress import bar
+from .speech import AS_JSON, DATA, JOBS, SEED
 
 if TYPE_CHECKING:
     from ..training.speech_regressors import Material
@@ -29,7 +30,7 @@ def compare(
 
     names = speech_comparison.chosen(only)
     material = _material(data, seed, jobs, frames=speech_comparison.needs_frames(names))
-    report = speech_comparison.compare(material, names, seed=seed, keep=keep, progress=_bar)
+    report = speech_comparison.compare(material, names, seed=seed, keep=keep, progress=bar)
     print(json.dumps(report, indent=1) if as_json else speech_comparison.table(report))
 
 
@@ -38,16 +39,14 @@ def baseline(data: list[Path] = DATA, seed: int = SEED, jobs: int = JOBS, as_jso
     """Judge a running baseline of level and pitch on people left out, whose utterances follow one another."""
     from ..training import speech_baseline
 
-    report = speech_baseline.judge(_material(data, seed, jobs, frames=False), seed=seed, progress=_bar)
+    report = speech_baseline.judge(_material(data, seed, jobs, frames=False), seed=seed, progress=bar)
     print(json.dumps(report, indent=1) if as_json else speech_baseline.table(report))
 
 
 def _material(data: list[Path], seed: int, jobs: int, *, frames: bool) -> Material:
-    from ..corpora.records import require_speakers
-    from ..corpora.speech import find_speech, rated
+    from ..corpora.speech import find_speech
     from ..training.speech_comparison import read_material
+    from ..training.speech_copies import speech_of
 
-    corpora = find_speech(data)
-    require_speakers(rated(corpora), 3, "splitting rated speech by speaker")
-    recordings = [recording for corpus in corpora for recording in corpus.recordings]
-    return read_material(recordings, seed=seed, jobs=jobs, frames=frames, progress=_bar)
+    recordings = speech_of(find_speech(data), speakers=3)
+    return read_material(recordings, seed=seed, jobs=jobs, frames=frames, progress=bar)

@@ -9,7 +9,7 @@ import typer
 
 from edge_emotion.cli import run
 
-from . import app
+from .program import app
 
 
 class Shape(StrEnum):
