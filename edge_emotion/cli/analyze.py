@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
-from edge_emotion.cli import app
+from edge_emotion.cli.program import app
 from edge_emotion.cli.run import stderr
 from edge_emotion.config import Execution, Provider
 from edge_emotion.errors import UsageError

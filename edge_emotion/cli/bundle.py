@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edge_emotion.cli import app
+from edge_emotion.cli.program import app
 from edge_emotion.cli.run import stdout
 
 if TYPE_CHECKING:

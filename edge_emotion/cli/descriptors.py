@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from edge_emotion.cli import app, run
+from edge_emotion.cli import run
+from edge_emotion.cli.program import app
 from edge_emotion.errors import EdgeEmotionError, InputError, UsageError
 
 if TYPE_CHECKING:

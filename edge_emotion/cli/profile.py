@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from edge_emotion.cli import app
+from edge_emotion.cli.program import app
 from edge_emotion.cli.run import stdout
 from edge_emotion.config import Provider
 

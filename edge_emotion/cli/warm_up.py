@@ -6,7 +6,8 @@ import time
 
 import typer
 
-from edge_emotion.cli import app, run
+from edge_emotion.cli import run
+from edge_emotion.cli.program import app
 
 
 @app.command("warm-up")
