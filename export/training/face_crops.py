@@ -20,6 +20,7 @@ from edge_emotion.types import F32, U8
 
 from ..conversion.yunet import default_detector
 from ..packaged_files import cache_folder
+from .shards import whole_file
 
 DETECTOR_PX = 192
 """Corpus faces are scaled to about this side, at which YuNet knows them best, and set in a plain border."""
@@ -40,10 +41,8 @@ def find_landmarks(images: Sequence[U8]) -> F32:
     settings = DetectorSettings(long_side_px=4 * DETECTOR_PX, score_threshold=MIN_SCORE)
     yunet = YuNet(open_backend(detector, Execution(provider="cpu")), settings)
     landmarks = np.stack([_landmarks(yunet, image) for image in images])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, landmarks=landmarks)
-    partial.replace(path)
+    with whole_file(path) as file:
+        np.savez_compressed(file, landmarks=landmarks)
     return landmarks
 
 

@@ -17,6 +17,7 @@ from edge_emotion.types import DIMENSIONS
 from ..corpora.records import Recording
 from .folds import grouped
 from .metrics import ccc
+from .shards import whole_file
 from .sound_conditions import CONDITIONS
 from .speech import SpeechData, outer_folds, utterance_means
 from .speech_copies import Bar, Progress, silent, training_copies, trial_copies
@@ -177,8 +178,8 @@ def _kept(file: Path | None, make: Callable[[], tuple[F64, Cost]]) -> tuple[F64,
             return kept["predictions"], Cost(int(kept["parameters"]), float(kept["us_per_hop"]))
     predictions, cost = make()
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, predictions=predictions, **cost._asdict())
+        with whole_file(file) as whole:
+            np.savez(whole, predictions=predictions, **cost._asdict())
     return predictions, cost
 
 

@@ -26,6 +26,7 @@ from edge_emotion.types import F32
 from ..corpora.records import Recording
 from ..corpora.speech import RATE_HZ, read_sound
 from ..packaged_files import cache_folder
+from .shards import whole_file
 from .sound_conditions import Condition, apply, generator
 from .speech_windows import _CODE, WINDOW_S, window_ends
 
@@ -71,16 +72,14 @@ class FrameReader:
         self._mel = _MelRecorder()
         self._encoder = VoiceEncoder(self._mel)
         self._folder = cache_folder() / "speech_frames" / _CODE.hexdigest()[:12]
-        self._folder.mkdir(parents=True, exist_ok=True)
 
     def read(self, name: str, sound: Callable[[], F32]) -> Frames:
         """Frames of ``sound`` (16 kHz); it is made and described only where none are kept under ``name``."""
         file = self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
         if not file.is_file():
             frames = self.compute(sound())
-            partial = file.with_suffix(f".{id(self):x}.npz")
-            np.savez(partial, **vars(frames))
-            partial.replace(file)
+            with whole_file(file) as whole:
+                np.savez(whole, **vars(frames))
         with np.load(file) as kept:
             return Frames(kept["descriptors"], kept["log_mel"], kept["starts"], int(kept["samples"]))
 
