@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_emotion.config import PerDimension
-from edge_emotion.fusion import fuse, widen
+from edge_emotion.fusion import widen
 from edge_emotion.model.manifest import FusionPart
-from edge_emotion.types import DIMENSIONS, Estimate
+from edge_emotion.types import DIMENSIONS
 
 from . import sigma
 from .face_cross_validation import OutOfFold
+from .fused_rows import fuse_rows
 from .metrics import bootstrap, ccc, rmse
 from .sound_conditions import CLEAN, Condition
 from .speech import SpeechData, utterance_means
@@ -144,22 +145,13 @@ def _judge(heard: Said, seen: Said, speakers: NDArray[np.str_], part: FusionPart
 
 def _fused(heard: Said, seen: Said, part: FusionPart) -> F64:
     """By the device's own fusion, of full windows."""
-    out = []
-    for row in range(len(heard.truth)):
-        fused = fuse(
-            _estimate(heard, row, part.added_sigma.audio),
-            _estimate(seen, row, part.added_sigma.video),
-            part.error_correlation,
-        )
-        assert fused is not None  # both have a reading
-        out.append(fused.value)
-    return np.array(out)
+    audio = heard.prediction, _widened(heard.sigma, part.added_sigma.audio)
+    video = seen.prediction, _widened(seen.sigma, part.added_sigma.video)
+    return fuse_rows(audio, video, part.error_correlation)[0]
 
 
-def _estimate(said: Said, row: int, added: PerDimension) -> Estimate:
-    arousal, valence = map(float, said.prediction[row])
-    spread = (float(said.sigma[row, 0]), float(said.sigma[row, 1]))
-    return Estimate((arousal, valence), widen(spread, added, 1.0, 0.0))
+def _widened(sigma: F64, added: PerDimension) -> F64:
+    return np.array([widen((arousal, valence), added, 1.0, 0.0) for arousal, valence in sigma.tolist()])
 
 
 def _figures(truth: F64, said: F64) -> dict[str, float]:

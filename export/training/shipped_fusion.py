@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_emotion.config import SmoothingSettings
-from edge_emotion.fusion import fuse
 from edge_emotion.model.manifest import DataSource, FusionPart, Manifest, Training
-from edge_emotion.types import DIMENSIONS, MODALITIES, Dimension, Estimate, Modality
+from edge_emotion.types import DIMENSIONS, MODALITIES, Dimension, Modality
 
 from .blocks import Member, read_labels
 from .delay import lag_frames, search_delay
 from .evidence import Said, read_evidence
+from .fused_rows import Stated, fuse_rows
 from .metrics import ccc, pearson
 from .post_processing import Chosen, apply, choose_chain
 from .protocol import speaker_folds
@@ -246,21 +246,16 @@ def _error_correlation(recordings: Sequence[_Recording]) -> float:
 
 def _fused(recording: _Recording, correlation: float) -> tuple[F64, F64]:
     """Value and sigma by the device's own fusion; NaN where neither modality is known."""
-    rows = []
-    for k in range(len(recording.truth)):
-        audio, video = (_estimate(recording, modality, k) for modality in MODALITIES)
-        fused = fuse(audio, video, correlation)
-        rows.append((np.nan, np.nan) if fused is None else (fused.value[0], fused.sigma[0]))
-    value, sigma = np.array(rows).T
-    return value, sigma
+    audio, video = (_stated(recording, modality) for modality in MODALITIES)
+    value, sigma = fuse_rows(audio, video, correlation)
+    return value[:, 0], sigma[:, 0]
 
 
-def _estimate(recording: _Recording, modality: Modality, row: int) -> Estimate | None:
+def _stated(recording: _Recording, modality: Modality) -> Stated:
+    """Of the one dimension, in the place of both."""
     said = recording.said[modality]
-    if not said.known[row]:
-        return None
-    value, sigma = float(recording.prediction[modality][row]), float(said.sigma[row])
-    return Estimate((value, value), (sigma, sigma))
+    value = np.where(said.known, recording.prediction[modality], np.nan)
+    return np.stack([value, value], axis=1), np.stack([said.sigma, said.sigma], axis=1)
 
 
 def _held(values: F64) -> F64:
