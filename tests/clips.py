@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from scenes import RATE, film, voice
 
 SOUND = {
     "mp4": "aac",
@@ -65,6 +66,31 @@ def write_clip(
                 frame.pts = begin + round(sound_start_s * rate)
                 container.mux(audio.encode(frame))
             container.mux(audio.encode(None))
+    return path
+
+
+def write_scene(path: Path, duration_s: float = 3.0, rate: int = RATE, options: dict | None = None) -> Path:
+    """A clip of the tiny detector's face with the generated voice."""
+    sound = np.interp(
+        np.arange(round(duration_s * rate)) / rate,
+        np.arange(round(duration_s * RATE)) / RATE,
+        voice(duration_s),
+    )
+    codec = {"mpg": "mpeg1video"}.get(path.suffix[1:], "mpeg4")
+    with av.open(str(path), "w", options=options or {}) as container:
+        video = container.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt, video.bit_rate = 160, 128, "yuv420p", 4_000_000
+        audio = container.add_stream(SOUND[path.suffix[1:]], rate=rate, layout="mono")
+        for i, shot in enumerate(film(duration_s)):
+            frame = av.VideoFrame.from_ndarray(shot.image, format="bgr24")
+            frame.time_base, frame.pts = Fraction(1, 25), i
+            container.mux(video.encode(frame))
+            part = sound[i * rate // 25 : (i + 1) * rate // 25].astype(np.float32)[None]
+            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout="mono")
+            block.sample_rate, block.time_base, block.pts = rate, Fraction(1, rate), i * rate // 25
+            container.mux(audio.encode(block))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
     return path
 
 
