@@ -11,9 +11,9 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
+from edge_emotion.closing import Closing
 from edge_emotion.errors import EdgeEmotionError
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Run(NamedTuple):
     """Whether it ended in order, with everything handed over or spooled."""
 
 
-class Spool:
+class Spool(Closing):
     """The queue. One thread writes; `read` has its own connection, so that another thread never waits for a commit.
 
     Parameters
@@ -112,14 +112,6 @@ class Spool:
             connection.close()
             raise
         return connection
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

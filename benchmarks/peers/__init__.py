@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from benchmarks.harness import RemoteCall, Result
+from edge_emotion.closing import Closing
 
 WORKERS = Path(__file__).resolve().parent / "workers"
 ENVIRONMENTS = WORKERS.parents[2] / ".peers"
@@ -62,7 +62,7 @@ class PeerCall:
         return taken["cpu_ns"], taken["wall_ns"]
 
 
-class Peer:
+class Peer(Closing):
     """A running worker; its calls are timed in its own process.
 
     Parameters
@@ -98,14 +98,6 @@ class Peer:
         """End the worker."""
         self._process.communicate(timeout=60)
         self._complaints.close()
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Send one line, take one line."""

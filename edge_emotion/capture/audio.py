@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import av
 import numpy as np
@@ -13,6 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from edge_emotion.capture.media import Track
+from edge_emotion.closing import Closing
 from edge_emotion.errors import InputError
 from edge_emotion.types import F32, AudioBlock
 
@@ -27,7 +27,7 @@ _PLANES = 8
 _CUT_S = 1.0  # sound that ends this much before its header says is cut off
 
 
-class AudioFile:
+class AudioFile(Closing):
     """The sound of a file, or a part of it, as mono blocks; iterate it once.
 
     What is damaged, missing or not finite becomes silence, so that the sample count keeps time; `warnings` tells of it.
@@ -76,14 +76,6 @@ class AudioFile:
             raise InputError(
                 f"{self.path}: there is no channel {channel}: the sound has {channels}, counted from 0"
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file."""

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -18,6 +17,7 @@ from av.video.reformatter import VideoReformatter
 from edge_emotion.capture.audio import AudioFile
 from edge_emotion.capture.media import Track
 from edge_emotion.capture.resample import Resampler
+from edge_emotion.closing import Closing
 from edge_emotion.errors import InputError, UsageError
 from edge_emotion.types import F32, U8, AudioBlock, VideoFrame
 
@@ -55,7 +55,7 @@ def open_clip(
     return ClipSource(Path(path), start_s or 0.0, duration_s, sample_rate_hz)
 
 
-class ClipSource:
+class ClipSource(Closing):
     """Sound blocks and pictures of a file in the order in which a live source delivers them; iterate it once.
 
     Sound is the mean of all channels, in blocks of 20 ms (the last may be shorter) that follow each other without
@@ -104,14 +104,6 @@ class ClipSource:
         self.has_audio = self._audio is not None
         self.has_video = self._video.present
         self.duration_s = self._video.duration_s
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import av
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
+from edge_emotion.closing import Closing
 from edge_emotion.errors import InputError
 
 Kind = Literal["audio", "video"]
@@ -28,7 +28,7 @@ _TIMELINES = ("mov,mp4", "matroska", "avi", "wav", "flac", "ogg")
 counts from the first frame, and what comes before the part asked for is decoded and dropped."""
 
 
-class Track:
+class Track(Closing):
     """The best stream of one kind in a file; iterate it once.
 
     Parameters
@@ -62,14 +62,6 @@ class Track:
             self._stream.codec_context.thread_count = 1
             for other in self._container.streams:
                 other.discard = Discard.default if other is self._stream else Discard.all
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file."""
