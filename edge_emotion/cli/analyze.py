@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from edge_emotion.cli.options import AS_PACKED, BUNDLE, CLIP, DURATION, PROVIDER, RATE_HZ, START
 from edge_emotion.cli.program import app
 from edge_emotion.cli.run import stderr
 from edge_emotion.config import Execution, Provider
@@ -32,19 +33,17 @@ DEVICE = "file"
 
 @app.command()
 def analyze(
-    clip: Path = typer.Argument(help="A media file with sound, picture or both."),
+    clip: Path = CLIP,
     out: Path | None = typer.Option(
         None, help="Write the readings here (.jsonl or .csv), not to standard output."
     ),
     plot: Path | None = typer.Option(None, help="Draw arousal and valence over time (.png, .svg or .pdf)."),
-    rate_hz: float | None = typer.Option(None, help="Readings a second; the bundle's rate by default."),
-    bundle: Path | None = typer.Option(None, help="Folder of a model bundle; the built-in one by default."),
-    start: float = typer.Option(0.0, min=0.0, help="Second of the clip to begin with."),
-    duration: float | None = typer.Option(None, min=0.0, help="Seconds of the clip to look at."),
-    provider: Provider = typer.Option("auto", help="What runs the models; an absent one is refused."),
-    as_packed: bool = typer.Option(
-        False, "--as-packed", help="Leave aside what `bundle choose` found best on this machine."
-    ),
+    rate_hz: float | None = RATE_HZ,
+    bundle: Path | None = BUNDLE,
+    start: float = START,
+    duration: float | None = DURATION,
+    provider: Provider = PROVIDER,
+    as_packed: bool = AS_PACKED,
 ) -> None:
     """Estimate expressed arousal and valence over CLIP: one reading a line (schema edge_emotion.reading/1).
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         FacePart,
         FusionPart,
         Manifest,
-        RegressorModel,
         Training,
     )
 
@@ -67,10 +66,7 @@ def _acoustic(part: AcousticPart) -> None:
             "voice encoder",
             f"{encoder.file}, {features} features of {encoder.window_s:g} s ({encoder.licence})",
         )
-    _line("regressor", part.regressor.file)
-    _line("doubt grows with", ", ".join(term.fact for term in part.sigma.terms) or "nothing")
-    _calibration(part.regressor)
-    _training(part.training)
+    _judgement(part)
 
 
 def _face(part: FacePart) -> None:
@@ -88,14 +84,14 @@ def _face(part: FacePart) -> None:
         "window",
         f"arousal {part.window_s.arousal:g} s, valence {part.window_s.valence:g} s, {part.pooling} of frames",
     )
+    _judgement(part)
+
+
+def _judgement(part: AcousticPart | FacePart) -> None:
     _line("regressor", part.regressor.file)
     _line("doubt grows with", ", ".join(term.fact for term in part.sigma.terms) or "nothing")
-    _calibration(part.regressor)
+    _line("calibration", "possible" if part.regressor.neutral else "not possible: no neutral in the bundle")
     _training(part.training)
-
-
-def _calibration(model: RegressorModel) -> None:
-    _line("calibration", "possible" if model.neutral else "not possible: no neutral in the bundle")
 
 
 def _fusion(part: FusionPart) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from edge_emotion.cli.options import AS_PACKED, BUNDLE, CLIP, DURATION, PROVIDER, RATE_HZ, START
 from edge_emotion.cli.program import app
 from edge_emotion.cli.run import stdout
 from edge_emotion.config import Provider
@@ -19,18 +20,16 @@ NESTED = frozenset({"detect"})
 
 @app.command()
 def profile(
-    clip: Path = typer.Argument(help="A media file with sound, picture or both."),
+    clip: Path = CLIP,
     trace: Path | None = typer.Option(
         None, help="Write all spans here, for chrome://tracing or Perfetto (.json)."
     ),
-    bundle: Path | None = typer.Option(None, help="Folder of a model bundle; the built-in one by default."),
-    rate_hz: float | None = typer.Option(None, help="Readings a second; the bundle's rate by default."),
-    start: float = typer.Option(0.0, min=0.0, help="Second of the clip to begin with."),
-    duration: float | None = typer.Option(None, min=0.0, help="Seconds of the clip to look at."),
-    provider: Provider = typer.Option("auto", help="What runs the models; an absent one is refused."),
-    as_packed: bool = typer.Option(
-        False, "--as-packed", help="Leave aside what `bundle choose` found best on this machine."
-    ),
+    bundle: Path | None = BUNDLE,
+    rate_hz: float | None = RATE_HZ,
+    start: float = START,
+    duration: float | None = DURATION,
+    provider: Provider = PROVIDER,
+    as_packed: bool = AS_PACKED,
 ) -> None:
     """Show how long each stage takes over CLIP, after one warm-up run over its first seconds."""
     from edge_emotion.capture.file import open_clip
