@@ -35,6 +35,7 @@ def cluster(scheduler: str | None = None, workers: int = 1, *, timeout_s: float 
         "distributed.scheduler.allowed-failures": _LOST_WORKERS,
         "distributed.comm.timeouts.connect": "10s",
         "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.admin.large-graph-warning-threshold": "1 GiB",  # traces to be judged travel in their tasks
     }
     for name in ("distributed", "asyncio", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -178,23 +178,27 @@ class RecurrentJob:
 
     def _fit(self, path: Path) -> shards.Columns:
         torch.set_num_threads(1)
-        rows = [self._rows(member) for member in self.members]
         train = [k for k, member in enumerate(self.members) if member.partition == "train"]
-        inputs, labels = [], []
-        for k in train:
-            x, y = shifted(rows[k].astype(np.float64), read_labels(self.members[k], self.dimension), self.lag)
-            inputs.append(x[:: self.every])
-            labels.append(y[:: self.every])
+        inputs, labels, steps, counts = [], [], [], []
+        for member in self.members:
+            # A recording's rows are large; only every so manyth is kept, as a copy of its own.
+            rows = self._rows(member)
+            counts.append(len(rows))
+            steps.append(rows[:: self.every].astype(np.float64))
+            if member.partition == "train":
+                x, y = shifted(rows.astype(np.float64), read_labels(member, self.dimension), self.lag)
+                inputs.append(x[:: self.every].copy())
+                labels.append(y[:: self.every].copy())
         speakers = [self.members[k].speaker for k in train]
         model, held = fit_recurrent(inputs, labels, speakers, self.settings, self.folds)
-        # Rows that the shift took away at the beginning were never predicted: the first value stands for them.
-        first = max(0, -self.lag)
-        predictions = [model.predict(r[:: self.every].astype(np.float64)) for r in rows]
+        predictions = [model.predict(step) for step in steps]
         for k, values in zip(train, held, strict=True):
             predictions[k] = values
+        # Rows that the shift took away at the beginning were never predicted: the first value stands for them.
+        first = max(0, -self.lag)
         traces = [
-            _each_hop(p, self.every, len(r), first if k in train else 0)
-            for k, (p, r) in enumerate(zip(predictions, rows, strict=True))
+            _each_hop(p, self.every, count, first if k in train else 0)
+            for k, (p, count) in enumerate(zip(predictions, counts, strict=True))
         ]
         with shards.whole_file(path) as file:
             file.write(to_onnx(model).SerializeToString(deterministic=True))
