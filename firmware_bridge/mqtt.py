@@ -1,7 +1,7 @@
 """The one owner of the connection to the broker.
 
-Ticks hand over messages and never wait: live readings and answers into finite queues that drop the oldest, retained
-messages into a table where the latest wins, history into `History`. One thread connects, sends and receives.
+Ticks hand over messages and never wait: live readings, answers and retained messages into an `Outbox`, history into
+`History`. One thread connects, sends and receives.
 Every connection is a fresh client object, so that nothing hides in a library's queues: what was not acknowledged is
 still ours when the connection is gone.
 """
@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -29,11 +29,11 @@ from firmware_bridge import machine, payload
 from firmware_bridge.backoff import Backoff
 from firmware_bridge.history import Batch, History
 from firmware_bridge.mqtt_client import client_id, explain, new_client
+from firmware_bridge.outbox import Outbox
 from firmware_bridge.settings import Mqtt
 
 log = logging.getLogger(__name__)
 
-LIVE_QUEUE = 64
 UNSENT_LIMIT = 8
 CONNACK_S = 10.0
 UNANSWERED_S = 5.0
@@ -50,11 +50,12 @@ _DUPLICATE = (
 class Counts:
     """What happened on the way to the broker since the start."""
 
+    dropped: dict[str, int]
+    """Of the `Outbox`."""
     connects: int = 0
     failures: int = 0
     refused: int = 0
     callback_errors: int = 0
-    dropped: dict[str, int] = field(default_factory=lambda: {"live": 0, "answers": 0})
 
 
 class Connection:
@@ -86,7 +87,8 @@ class Connection:
         on_message: Callable[[str, bytes, bool], None] = lambda topic, body, retained: None,
     ) -> None:
         self.client_id = client_id(instance)
-        self.counts = Counts()
+        self._outbox = Outbox()
+        self.counts = Counts(self._outbox.dropped)
         self.fault: str | None = None
         """Reason code for the status; None while the broker answers, and before the first attempt has ended."""
         self.detail = ""
@@ -97,11 +99,6 @@ class Connection:
         self._history = history
         self._in_flight = in_flight
         self._on_message = on_message
-        self._live: deque[tuple[str, bytes]] = deque(maxlen=LIVE_QUEUE)
-        self._answers: deque[tuple[str, bytes]] = deque(maxlen=LIVE_QUEUE)
-        self._retained: dict[str, bytes] = {}
-        self._changed: dict[str, None] = {}  # an ordered set of topics
-        self._lock = threading.Lock()
         self._closing = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
@@ -128,31 +125,22 @@ class Connection:
         """Send at QoS 0 if the broker is there; the oldest of a full queue is dropped and counted."""
         if not self._accepted:
             return
-        if len(self._live) == LIVE_QUEUE:
-            self.counts.dropped["live"] += 1
-        self._live.append((f"{self._root}/{topic}", body))
+        self._outbox.add_live(f"{self._root}/{topic}", body)
         self._notify()
 
     def answer(self, topic: str, body: bytes) -> None:
         """Send at QoS 1; the oldest of a full queue is dropped and counted."""
-        if len(self._answers) == LIVE_QUEUE:
-            self.counts.dropped["answers"] += 1
-        self._answers.append((f"{self._root}/{topic}", body))
+        self._outbox.add_answer(f"{self._root}/{topic}", body)
         self._notify()
 
     def retain(self, topic: str, body: bytes, *, absolute: bool = False) -> None:
         """Keep the broker's retained message of ``topic`` at ``body``, now and after each reconnection."""
-        full = topic if absolute else f"{self._root}/{topic}"
-        with self._lock:
-            self._retained[full] = body
-            self._changed[full] = None
+        self._outbox.retain(topic if absolute else f"{self._root}/{topic}", body)
         self._notify()
 
     def resend(self, topic: str) -> None:
         """Send the retained message of an absolute topic once more."""
-        with self._lock:
-            if topic in self._retained:
-                self._changed[topic] = None
+        self._outbox.resend(topic)
         self._notify()
 
     def kick(self) -> None:
@@ -224,9 +212,8 @@ class Connection:
             self._accepted = False
             self._under_way.clear()
             self._unsent.clear()
-            self._live.clear()
-            with self._lock:
-                self._changed = dict.fromkeys(self._retained)
+            self._outbox.live.clear()
+            self._outbox.resend_all()
             if accepted:
                 self._history.connection_lost()
         return accepted
@@ -279,15 +266,12 @@ class Connection:
                 self._pump(client)
 
     def _say_goodbye(self) -> None:
-        with self._lock:
-            for topic in ("status", "summary") if self._retract else ():
-                self._retained[f"{self._root}/{topic}"] = b""
-                self._changed[f"{self._root}/{topic}"] = None
-            self._retained[f"{self._root}/availability"] = b"" if self._retract else b"offline"
-            self._changed[f"{self._root}/availability"] = None
+        for topic in ("status", "summary") if self._retract else ():
+            self._outbox.retain(f"{self._root}/{topic}", b"")
+        self._outbox.retain(f"{self._root}/availability", b"" if self._retract else b"offline")
 
     def _busy(self, client: paho.Client) -> bool:
-        return bool(self._changed or self._live or self._answers or self._under_way or client.want_write())
+        return bool(self._outbox or self._under_way or client.want_write())
 
     def _wait(self, client: paho.Client, sock: Any) -> None:
         poll = select.poll()
@@ -307,18 +291,14 @@ class Connection:
         """Hand the library what it can send now: retained, live, answers, history."""
         while self._unsent and self._unsent[0].is_published():
             self._unsent.popleft()
-        while self._changed and len(self._under_way) < 32:
-            with self._lock:
-                topic = next(iter(self._changed))
-                del self._changed[topic]
-                body = self._retained[topic]
-            self._send(client, topic, body, retain=True)
-        while self._live and len(self._unsent) < UNSENT_LIMIT:
-            topic, body = self._live.popleft()
+        outbox = self._outbox
+        while len(self._under_way) < 32 and (kept := outbox.take_retained()):
+            self._send(client, *kept, retain=True)
+        while outbox.live and len(self._unsent) < UNSENT_LIMIT:
+            topic, body = outbox.live.popleft()
             self._unsent.append(client.publish(topic, body, qos=0))
-        while self._answers and len(self._under_way) < 32:
-            topic, body = self._answers.popleft()
-            self._send(client, topic, body)
+        while outbox.answers and len(self._under_way) < 32:
+            self._send(client, *outbox.answers.popleft())
         flying = sum(batch is not None for batch, _ in self._under_way.values())
         while flying < self._in_flight and not self._closing.is_set() and (batch := self._history.take()):
             device = self._root.rsplit("/", 1)[1]
@@ -341,7 +321,7 @@ class Connection:
     def _watch_answers(self) -> None:
         oldest = min((sent for _, sent in self._under_way.values()), default=None)
         late = oldest is not None and time.monotonic_ns() - oldest > UNANSWERED_S * 1e9
-        stuck = len(self._live) > UNSENT_LIMIT
+        stuck = len(self._outbox.live) > UNSENT_LIMIT
         if self._accepted and (late or stuck) and self.fault is None:
             self._failed("mqtt_unresponsive", "does not acknowledge; readings go to the spool")
         elif self._accepted and not (late or stuck) and self.fault == "mqtt_unresponsive":
@@ -366,9 +346,9 @@ class Connection:
             log.info("connected to broker %s:%d", self._settings.host, self._settings.resolved_port)
             self.fault, self.detail = None, ""
         self._accepted_ns = time.monotonic_ns()
-        with self._lock:
-            self._retained[f"{self._root}/availability"] = b"online"
-            self._changed = {f"{self._root}/availability": None} | dict.fromkeys(self._retained)
+        availability = f"{self._root}/availability"
+        self._outbox.retain(availability, b"online")
+        self._outbox.resend_all(availability)
         if self._settings.commands:
             client.subscribe(f"{self._root}/cmd/+", qos=1)
         if self._settings.discovery:
