@@ -194,7 +194,7 @@ def picture(outcome: Outcome, name: str, hop_s: float, path: Path, *, synthetic:
 
 
 def _late(outcome: Outcome) -> str:
-    return "late_tuned" if ("late_tuned", "arousal") in outcome.verdicts else "late"
+    return f"late{outcome.suffix}"
 
 
 def _names(outcome: Outcome) -> list[str]:
@@ -298,4 +298,5 @@ def _decisions(outcome: Outcome, facts: Mapping[str, Any]) -> list[str]:
                 lines.append(
                     f"  * {TITLES[name]}: {weight:.2f} audio; chain: {', '.join(kept) or 'nothing helped'}"
                 )
+    lines.append(f"* drawn, and in the bundle, is what {TITLES[f'video{outcome.suffix}']} sees")
     return lines

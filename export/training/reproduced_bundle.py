@@ -66,34 +66,29 @@ def write_bundle(
     on held-out training speakers, mean of both dimensions. What a support vector budget cost is returned, and in the
     manifest.
     """
-    if outcome.encoder is None:
+    if not outcome.encoders:
         raise UsageError("a bundle needs the network that its face features came from")
-    suffix = "_tuned" if ("video_tuned", "arousal") in outcome.plans else ""
-    kind = _better(outcome, suffix) if fusion == "best" else fusion
-    base = open_bundle(settings.bundle)
-    writer = _Writer(outcome, outcome.encoder, settings, base, corpus, command, kind, suffix)
+    late, early = (f"{kind}{outcome.suffix}" for kind in ("late", "early"))
+    best: Literal["late", "early"] = "early" if outcome.earned(early) > outcome.earned(late) else "late"
+    kind = best if fusion == "best" else fusion
+    writer = _Writer(outcome, settings, open_bundle(settings.bundle), corpus, command, kind)
     out.mkdir(parents=True, exist_ok=True)
     return writer.acoustic(out) | writer.face(out) | writer.fusion(out)
-
-
-def _better(outcome: Outcome, suffix: str) -> Literal["late", "early"]:
-    def earned(kind: str) -> float:
-        return sum(outcome.verdicts[f"{kind}{suffix}", d].chains["causal"].earned for d in DIMENSIONS)
-
-    return "early" if earned("early") > earned("late") else "late"
 
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
     outcome: Outcome
-    encoder: Path
     settings: Reproduction
     base: Bundle
     corpus: str
     command: str
     kind: Literal["late", "early"]
-    suffix: str
-    """Of the systems whose face network is shipped."""
+
+    @property
+    def suffix(self) -> str:
+        """Of the systems whose face network is shipped."""
+        return self.outcome.suffix
 
     def acoustic(self, out: Path) -> Costs:
         part = self.base.manifest.acoustic
@@ -136,7 +131,7 @@ class _Writer:
             ),
             {
                 detector.name: detector,
-                "encoder.onnx": self.encoder,
+                "encoder.onnx": self.outcome.encoders[self.suffix],
                 "regressor.onnx": svr.to_onnx(model).SerializeToString(deterministic=True),
             },
         )

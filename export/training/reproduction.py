@@ -66,6 +66,9 @@ class Outcome:
         By system and dimension, of the training recordings.
     late_weights
         Share of the sound, by late system and dimension.
+    encoders
+        Face networks by the suffix of the systems that use them: ``""`` the one that was given, ``"_tuned"``; none
+        where features were given.
     notes
         What a reader of the table should know of the data.
     """
@@ -80,9 +83,18 @@ class Outcome:
     predictions: Mapping[tuple[str, Dimension], Mapping[str, F64]]
     late_weights: Mapping[tuple[str, Dimension], float]
     verdicts: Mapping[tuple[str, Dimension], Verdict]
-    encoder: Path | None
-    """The network whose features the bundle uses; ``None`` where the features were given."""
+    encoders: Mapping[str, Path]
     notes: tuple[str, ...]
+
+    def earned(self, system: str) -> float:
+        """CCC on held-out training speakers after the causal chain, sum of both dimensions."""
+        return sum(self.verdicts[system, d].chains["causal"].earned for d in DIMENSIONS)
+
+    @property
+    def suffix(self) -> str:
+        """Of the systems that are shipped and drawn: ``_tuned`` where the fine-tuned face network earned more."""
+        tuned = ("late_tuned", "arousal") in self.verdicts
+        return "_tuned" if tuned and self.earned("late_tuned") > self.earned("late") else ""
 
     def partition(self, name: str) -> list[Member]:
         """Members of a partition."""
@@ -134,9 +146,9 @@ class _Run:
         train = tuple(member for member in members if member.partition == "train")
         delays, agreed = self._delays(train)
         plans, searches = self._plans(members, train, delays, agreed)
-        encoder = None if base is None else base.file
+        encoders = {} if base is None else {"": base.file}
         if self.settings.tuning is not None and base is not None:
-            members, encoder = self._tune(members, base, agreed)
+            members, encoders["_tuned"] = self._tune(members, base, agreed)
             plans |= _tuned(plans)
         held, predicted = self._fit(members, plans)
         truths = {d: {m.name: read_labels(m, d) for m in members if m.labels is not None} for d in DIMENSIONS}
@@ -156,7 +168,7 @@ class _Run:
             predicted,
             late,
             verdicts,
-            encoder,
+            encoders,
             tuple(notes),
         )
 
