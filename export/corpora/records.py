@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_emotion.errors import InputError
-from edge_emotion.types import Dimension
+from edge_emotion.types import DIMENSIONS, Dimension
 
 F64 = NDArray[np.float64]
 
@@ -83,6 +83,11 @@ class Recording:
     intended: str | None = None
     features: Mapping[str, Path] = field(default_factory=dict)
     language: str = ""
+
+    @property
+    def rated(self) -> bool:
+        """Whether the whole clip was rated in both dimensions."""
+        return all(self.ratings.get(dimension) for dimension in DIMENSIONS)
 
     def rating(self, dimension: Dimension) -> float:
         """Mean of the raters' whole-clip ratings; `InputError` where nobody rated it."""

@@ -91,7 +91,7 @@ def find_speech(folders: Sequence[Path]) -> list[SpeechCorpus]:
 
 def rated(corpora: Sequence[SpeechCorpus]) -> list[Recording]:
     """The utterances with ratings of both dimensions; `InputError` where there are none."""
-    found = [r for corpus in corpora for r in corpus.recordings if all(r.ratings.get(d) for d in DIMENSIONS)]
+    found = [r for corpus in corpora for r in corpus.recordings if r.rated]
     if not found:
         raise InputError(
             "no utterance with ratings of arousal and valence; add EmoTale or a corpus with ratings.csv"

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from edge_emotion.types import DIMENSIONS
-
 from ..corpora.records import Recording, require_speakers
 from ..corpora.speech import SpeechCorpus, rated
 from .sound_conditions import CLEAN, Condition
@@ -73,7 +71,7 @@ def training_copies(
 
     Nobody who is left out in a fold may be heard in the background of the others: only unrated speech is.
     """
-    names = {recording.name for recording in _rated(recordings)}
+    names = {recording.name for recording in recordings if recording.rated}
 
     def conditions(name: str) -> list[Condition]:
         if name not in names:
@@ -87,7 +85,7 @@ def training_copies(
 
 def trial_copies(recordings: Sequence[Recording], asked: Sequence[Condition], *, seed: int) -> Copies:
     """Rated speech under each of the conditions ``asked``, drawn apart from the training copies."""
-    judged = _rated(recordings)
+    judged = [recording for recording in recordings if recording.rated]
     names = {recording.name for recording in judged}
     return Copies("test speech", recordings, lambda name: asked if name in names else [], judged, seed + 1)
 
@@ -125,7 +123,3 @@ def trial_windows(
     """Windows of the rated speech of ``data`` under each of the conditions ``asked``."""
     copies = trial_copies(data.recordings, asked, seed=seed)
     return copies.windows(jobs=jobs, progress=progress).columns(features)
-
-
-def _rated(recordings: Sequence[Recording]) -> list[Recording]:
-    return [r for r in recordings if all(r.ratings.get(d) for d in DIMENSIONS)]
