@@ -6,7 +6,7 @@ of the job, and is not run again where the shard is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -300,9 +300,9 @@ def late_weight(
     """Share of ``first`` in ``w * first + (1 - w) * second`` with the best out-of-fold correlation.
 
     Correlation and not CCC: regressors shrink towards the mean, the more the less they know, and a mixture shrinks
-    further; the chain that follows scales it back. A mixture must earn its place: unless it gains more over the better
-    one alone than one standard error of that gain (jackknife over speakers, our choice), that one is taken alone, so
-    that a modality of pure noise costs nothing.
+    further; the chain that follows scales it back. A modality must know something to be mixed in: where its own
+    correlation is not above two standard errors (jackknife over speakers, our choice) the other is taken alone, so that
+    pure noise costs nothing.
 
     Parameters
     ----------
@@ -311,30 +311,33 @@ def late_weight(
     speakers
         By recording.
     """
-    left_out = sorted({speakers[name] for name in truths})
-    scores = np.empty((len(LATE_WEIGHTS), 1 + len(left_out)))
-    for row, weight in zip(scores, LATE_WEIGHTS, strict=True):
-        mixed = mix(first, second, weight)
+
+    def score(weight: float, names: Iterable[str]) -> float:
         lag = weight * lags[0] + (1 - weight) * lags[1]
-        moved = {name: later(mixed[name], lag, 1.0)[: len(truth)] for name, truth in truths.items()}
-        for column, absent in enumerate([None, *left_out]):
-            names = [name for name in truths if speakers[name] != absent]
-            told = np.concatenate([moved[name] for name in names])
-            row[column] = pearson(np.concatenate([truths[n][: len(moved[n])] for n in names]), told)
-    best = int(np.argmax(scores[:, 0]))
-    alone = 0 if scores[0, 0] > scores[-1, 0] else len(LATE_WEIGHTS) - 1
-    gain, *without = scores[best] - scores[alone]
-    error = np.sqrt(len(without) - 1) * np.std(without)
-    return LATE_WEIGHTS[best if gain > error else alone]
+        moved = {name: later(mix_one(first[name], second[name], weight), lag, 1.0) for name in names}
+        pairs = [(truths[name][: len(values)], values[: len(truths[name])]) for name, values in moved.items()]
+        return pearson(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
+
+    def knows(weight: float) -> bool:
+        people = sorted({speakers[name] for name in truths})
+        without = [score(weight, [name for name in truths if speakers[name] != one]) for one in people]
+        return score(weight, truths) > 2 * np.sqrt(len(people) - 1) * np.std(without)
+
+    first_knows, second_knows = knows(1.0), knows(0.0)
+    if first_knows != second_knows:
+        return 1.0 if first_knows else 0.0
+    return max(LATE_WEIGHTS, key=lambda weight: score(weight, truths))
 
 
 def mix(first: Predictions, second: Predictions, weight: float) -> dict[str, F64]:
     """``weight * first + (1 - weight) * second`` for each recording, at the same moments of the media."""
-    mixed = {}
-    for name, a in first.items():
-        count = min(len(a), len(second[name]))
-        mixed[name] = weight * a[:count] + (1 - weight) * second[name][:count]
-    return mixed
+    return {name: mix_one(values, second[name], weight) for name, values in first.items()}
+
+
+def mix_one(first: F64, second: F64, weight: float) -> F64:
+    """`mix` of one recording."""
+    count = min(len(first), len(second))
+    return weight * first[:count] + (1 - weight) * second[:count]
 
 
 def best_block(found: Mapping[Block, Delay], source: str) -> Block:
