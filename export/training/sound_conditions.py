@@ -197,7 +197,7 @@ def _draw_room(rng: np.random.Generator) -> Room:
 
 
 def _draw_microphone(rng: np.random.Generator) -> Microphone:
-    """A band from 40 to 450 Hz up to 3.5 to 8 kHz, a resonance of up to 10 dB."""
-    low_hz, high_hz = 10 ** rng.uniform(np.log10([40.0, 3500.0]), np.log10([450.0, 8000.0]))
-    peak_hz = 10 ** rng.uniform(np.log10(1000.0), np.log10(6000.0))
-    return Microphone(float(low_hz), float(high_hz), float(peak_hz), float(rng.uniform(-6.0, 10.0)))
+    """A band from 40 to 450 Hz up to 2.8 to 8 kHz, a resonance of up to 14 dB."""
+    low_hz, high_hz = 10 ** rng.uniform(np.log10([40.0, 2800.0]), np.log10([450.0, 8000.0]))
+    peak_hz = 10 ** rng.uniform(np.log10(800.0), np.log10(6000.0))
+    return Microphone(float(low_hz), float(high_hz), float(peak_hz), float(rng.uniform(-6.0, 14.0)))

@@ -62,7 +62,7 @@ class SpeechData:
     @cached_property
     def rated(self) -> Mask:
         """Which recordings were rated."""
-        return np.array([all(r.ratings.get(d) for d in DIMENSIONS) for r in self.recordings])
+        return np.array([recording.rated for recording in self.recordings])
 
     @cached_property
     def ratings(self) -> F64:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,11 @@ from edge_emotion.model.voice_encoder import HOP, VoiceEncoder
 from edge_emotion.types import F32
 
 from ..corpora.records import Recording
-from ..corpora.speech import RATE_HZ, read_sound
+from ..corpora.speech import RATE_HZ
 from ..packaged_files import cache_folder
 from .shards import whole_file
-from .sound_conditions import Condition, apply, generator
-from .speech_windows import _CODE, WINDOW_S, window_ends
+from .sound_conditions import Condition
+from .speech_windows import CODE_SHA256, WINDOW_S, Background, read_sounds, window_ends
 
 LEAST_MEL = 1e-10
 """Added before the logarithm."""
@@ -71,7 +70,7 @@ class FrameReader:
         self._descriptors = TableRecording(RATE_HZ)
         self._mel = _MelRecorder()
         self._encoder = VoiceEncoder(self._mel)
-        self._folder = cache_folder() / "speech_frames" / _CODE.hexdigest()[:12]
+        self._folder = cache_folder() / "speech_frames" / CODE_SHA256[:12]
 
     def read(self, name: str, sound: Callable[[], F32]) -> Frames:
         """Frames of ``sound`` (16 kHz); it is made and described only where none are kept under ``name``."""
@@ -115,16 +114,13 @@ def read_frames(
         By the recording's name; the number of a copy is its place there.
     """
     reader = FrameReader()
-    sounds = [(recording, read_sound(recording.audio)) for recording in recordings if recording.audio]
-    background = [(r, read_sound(r.audio)) for r in talkers if r.audio] or sounds
+    sounds = read_sounds(recordings)
+    background = Background(read_sounds(talkers) or sounds, seed)
     result: dict[tuple[int, int], Frames] = {}
     for index, (recording, sound) in enumerate(sounds):
-        others = [other for talker, other in background if talker.speaker != recording.speaker]
-        content = hashlib.sha256(sound.tobytes()).hexdigest()
-        for copy, condition in enumerate(conditions(recording.name)):
-            rng = generator(seed, recording.name, condition)
-            made = partial(apply, sound, condition, rng, others)
-            result[index, copy] = reader.read(f"{content} {recording.name} {condition} {seed}", made)
+        copies = background.copies(recording, sound, conditions(recording.name))
+        for copy, (name, make) in enumerate(copies):
+            result[index, copy] = reader.read(name, make)
         if progress is not None:
             progress(index + 1, len(sounds))
     return result

@@ -8,9 +8,10 @@ fed like a live stream; nothing here computes a feature.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from edge_emotion.config import Execution
 from edge_emotion.errors import InputError
 from edge_emotion.features import functionals, lld, rows, signal, signal_quality, window
 from edge_emotion.features.names import FUNCTIONAL_NAMES
-from edge_emotion.features.signal_quality import SignalQuality
+from edge_emotion.features.signal_quality import AudioFacts, SignalQuality
 from edge_emotion.features.window import DescriptorWindow
 from edge_emotion.model import voice_encoder
 from edge_emotion.model.backend import open_backend
@@ -35,6 +36,7 @@ from ..corpora.records import Recording
 from ..corpora.speech import RATE_HZ, read_sound
 from ..packaged_files import cache_folder, fetch
 from . import codecs, noises, rooms, sound_conditions
+from .shards import whole_file
 from .sound_conditions import CLEAN, Condition, apply, draw_condition, generator
 
 FEATURES: dict[str, tuple[str, ...]] = {
@@ -43,7 +45,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "both": (*FUNCTIONAL_NAMES, *VOICE_ENCODER_NAMES),
 }
 """What a regressor may be fed with: names of its columns, by the set's name."""
-FACTS = ("voiced", "snr_db", "clipped", "level_dbfs", "fill")
+FACTS = AudioFacts._fields
 WINDOW_S = 3.0
 HOP_S = 1.0
 SHORTEST_S = 1.0
@@ -53,7 +55,7 @@ COPY_SNR_DB = (None, 20.0, 10.0, 5.0, 0.0)
 
 FEATURE_CODE = (lld, rows, signal, functionals, window, signal_quality, voice_encoder)
 CONDITION_CODE = (sound_conditions, noises, rooms, codecs)
-_CODE = hashlib.sha256(
+CODE_SHA256 = hashlib.sha256(
     b"".join(
         file.read_bytes()
         for file in (
@@ -61,8 +63,8 @@ _CODE = hashlib.sha256(
             *sorted(Path(kernels.__path__[0]).glob("*.py")),
         )
     )
-)
-"""As it was imported: a change of features or conditions empties the cache."""
+).hexdigest()
+"""Of features and conditions as they were imported: a change of them empties the caches."""
 
 ClipWindows = tuple[F32, F32, NDArray[np.bool_]]
 """Features (windows, 600), facts (windows, 5), and whether the window is full or all there is."""
@@ -131,7 +133,7 @@ class WindowReader:
         self._quality = SignalQuality(
             SileroVoiceActivity(open_backend(fetch("silero_vad.onnx"), cpu)), window_s=window_s
         )
-        settings = f"{_CODE.hexdigest()} {hashlib.sha256(graph).hexdigest()} {window_s} {HOP_S} {SHORTEST_S}"
+        settings = f"{CODE_SHA256} {hashlib.sha256(graph).hexdigest()} {window_s} {HOP_S} {SHORTEST_S}"
         version = hashlib.sha256(settings.encode()).hexdigest()[:12]
         self._folder = cache_folder() / "speech_windows" / version
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -144,12 +146,11 @@ class WindowReader:
         """
         file = self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
         if file.is_file():
-            with np.load(file) as kept:
-                return kept["features"], kept["facts"], kept["whole"]
+            with np.load(file) as found:
+                return found["features"], found["facts"], found["whole"]
         features, facts, whole = self.compute(sound())
-        partial = file.with_suffix(f".{id(self):x}.npz")
-        np.savez(partial, features=features, facts=facts, whole=whole)
-        partial.replace(file)
+        with whole_file(file) as kept:
+            np.savez(kept, features=features, facts=facts, whole=whole)
         return features, facts, whole
 
     def compute(self, samples: F32) -> ClipWindows:
@@ -198,11 +199,11 @@ def read_windows(
     progress
         Called with the number of finished recordings and of all.
     """
-    sounds = [(recording, read_sound(_audio(recording))) for recording in recordings]
-    background = [(recording, read_sound(_audio(recording))) for recording in talkers] or sounds
+    sounds = read_sounds(recordings)
+    background = Background(read_sounds(talkers) or sounds, seed)
     tasks = [(index, tuple(conditions(recording.name))) for index, recording in enumerate(recordings)]
     results: list[list[ClipWindows]] = []
-    with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(sounds, background, seed)) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(sounds, background)) as pool:
         for result in pool.map(_read_one, tasks, chunksize=4):
             results.append(result)
             if progress is not None:
@@ -211,29 +212,59 @@ def read_windows(
 
 
 Sounds = Sequence[tuple[Recording, F32]]
-_worker: tuple[WindowReader, Sounds, Sounds, str, int]
+
+
+def read_sounds(recordings: Sequence[Recording]) -> Sounds:
+    """Each recording with its samples.
+
+    Raises
+    ------
+    InputError
+        A recording has no sound.
+    """
+    silent = [recording.name for recording in recordings if recording.audio is None]
+    if silent:
+        raise InputError(f"{silent[0]}: has no sound")
+    return [(recording, read_sound(recording.audio)) for recording in recordings if recording.audio]
+
+
+@dataclass(frozen=True)
+class Background:
+    """Who may be heard behind others, and the seed of all copies."""
+
+    talkers: Sounds
+    seed: int
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that may be heard."""
+        return hashlib.sha256(b"".join(sound.tobytes() for _, sound in self.talkers)).hexdigest()
+
+    def copies(
+        self, recording: Recording, sound: F32, conditions: Sequence[Condition]
+    ) -> Iterator[tuple[str, Callable[[], F32]]]:
+        """For each condition a name that says all that the copy is made of, and what makes it."""
+        others = [other for talker, other in self.talkers if talker.speaker != recording.speaker]
+        content = hashlib.sha256(sound.tobytes()).hexdigest()
+        for condition in conditions:
+            name = f"{content} {recording.name} {condition} {self.digest} {self.seed}"
+            rng = generator(self.seed, recording.name, condition)
+            yield name, partial(apply, sound, condition, rng, others)
+
+
+_worker: tuple[WindowReader, Sounds, Background]
 """One reader for each process."""
 
 
-def _start_worker(sounds: Sounds, background: Sounds, seed: int) -> None:
+def _start_worker(sounds: Sounds, background: Background) -> None:
     global _worker  # one reader for each process
-    digest = hashlib.sha256(b"".join(sound.tobytes() for _, sound in background)).hexdigest()
-    _worker = (WindowReader(), sounds, background, digest, seed)
+    _worker = (WindowReader(), sounds, background)
 
 
 def _read_one(task: tuple[int, tuple[Condition, ...]]) -> list[ClipWindows]:
-    reader, sounds, background, digest, seed = _worker
+    reader, sounds, background = _worker
     index, conditions = task
-    recording, sound = sounds[index]
-    others = [other for talker, other in background if talker.speaker != recording.speaker]
-    content = hashlib.sha256(sound.tobytes()).hexdigest()
-
-    def copy(condition: Condition) -> ClipWindows:
-        name = f"{content} {recording.name} {condition} {digest} {seed}"
-        rng = generator(seed, recording.name, condition)
-        return reader.read(name, lambda: apply(sound, condition, rng, others))
-
-    return [copy(condition) for condition in conditions]
+    return [reader.read(name, make) for name, make in background.copies(*sounds[index], conditions)]
 
 
 def _join(results: Sequence[Sequence[ClipWindows]]) -> Windows:
@@ -253,9 +284,3 @@ def window_ends(count: int) -> list[int]:
     """Samples after which the windows of a sound of ``count`` samples end."""
     hop = round(HOP_S * RATE_HZ)
     return [*range(round(SHORTEST_S * RATE_HZ), count, hop), count]
-
-
-def _audio(recording: Recording) -> Path:
-    if recording.audio is None:
-        raise InputError(f"{recording.name}: has no sound")
-    return recording.audio

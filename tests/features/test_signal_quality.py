@@ -26,6 +26,18 @@ class LoudIsSpeech:
         return (np.abs(pending[: steps * 512].reshape(steps, 512)).mean(1) > 0.02).astype(np.float32)
 
 
+class SpeechAsIn(LoudIsSpeech):
+    """Says of any sound what is true of another one."""
+
+    def __init__(self, other: np.ndarray) -> None:
+        self.other = other
+        super().__init__()
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        taken, self.other = np.split(self.other, [len(samples)])
+        return super().push(taken)
+
+
 def make_talk(snr_db: float, seconds: float = 10.0, seed: int = 0) -> np.ndarray:
     """Bursts of 0.6 s at -14 dBFS with pauses of 0.4 s, over steady noise."""
     rng = np.random.default_rng(seed)
@@ -51,6 +63,18 @@ def test_snr_is_bounded_and_rises_with_the_truth():
     assert found == sorted(found)
     assert found[0] >= -10
     assert found[-1] == 50
+
+
+def test_rumble_below_speech_hides_nothing_of_it():
+    talk = make_talk(30)
+    rumble = 0.4 * np.sin(2 * np.pi * 60 * np.arange(len(talk)) / RATE)
+    quality = SignalQuality(
+        SpeechAsIn(talk)
+    )  # the other detector goes by magnitude, and would take rumble for speech
+    quality.push((talk + rumble).astype(np.float32))
+    facts = quality.compute()
+    assert facts.level_dbfs > -10
+    assert facts.snr_db == pytest.approx(30, abs=1.5)
 
 
 def test_voiced_share_and_level():
