@@ -1,4 +1,4 @@
-"""``edge-emotion-export cross-validate speech-regressors|speaker-baseline``: what else could be done with the voice."""
+"""``edge-emotion-export cross-validate speech-...``: what else could be done with the voice."""
 
 from __future__ import annotations
 
@@ -41,6 +41,15 @@ def baseline(data: list[Path] = DATA, seed: int = SEED, jobs: int = JOBS, as_jso
 
     report = speech_baseline.judge(_material(data, seed, jobs, frames=False), seed=seed, progress=bar)
     print(json.dumps(report, indent=1) if as_json else speech_baseline.table(report))
+
+
+@cross_validate_app.command("speech-languages")
+def languages(data: list[Path] = DATA, seed: int = SEED, jobs: int = JOBS, as_json: bool = AS_JSON) -> None:
+    """Train on one language and test on another, nobody in both; prints the table of docs/speech.md."""
+    from ..training import speech_languages
+
+    report = speech_languages.judge(_material(data, seed, jobs, frames=False), seed=seed, progress=bar)
+    print(json.dumps(report, indent=1) if as_json else speech_languages.table(report))
 
 
 def _material(data: list[Path], seed: int, jobs: int, *, frames: bool) -> Material:

@@ -1,6 +1,7 @@
 """Regressors on one protocol: frames line up with windows, networks learn, nobody left out is looked at."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from edge_emotion_export.training import (
     speech_baseline,
     speech_comparison,
     speech_frames,
+    speech_languages,
     speech_regressors,
     speech_windows,
 )
+from edge_emotion_export.training.speech import SpeechData
 from edge_emotion_export.training.speech_comparison import (
     AVERAGES,
     REGRESSORS,
@@ -30,7 +33,7 @@ from edge_emotion_export.training.speech_regressors import COLUMNS, KernelRidge,
 from voices import EMOTALE_HEADER, make_voice, write_flac
 
 from edge_emotion.cli.run import run
-from edge_emotion.errors import UsageError
+from edge_emotion.errors import InputError, UsageError
 from edge_emotion.features.functionals import compute_descriptors
 
 KINDS = {"A": (200.0, 0.15, "4.5", "1.5"), "S": (120.0, 0.03, "1.5", "2.0"), "N": (150.0, 0.08, "3.0", "3.0")}
@@ -188,6 +191,57 @@ def test_a_running_baseline_is_judged_against_none(material):
     assert report["off"]["clean"]["arousal"]["gain"] == 0.0
     assert report["2 s"]["clean"]["arousal"]["ccc"] != report["off"]["clean"]["arousal"]["ccc"]
     assert speech_baseline.table(report).count("\n") == 3
+
+
+def in_two_languages(material):
+    """Every rated utterance once more, as if it were English: the same sounds, the same people."""
+    data, trials = material.data, material.trials
+    rated = np.flatnonzero(data.rated)
+    recordings = [*data.recordings]
+    recordings += [replace(data.recordings[k], name=f"{k}", language="English") for k in rated]
+    place = {k: len(data.recordings) + number for number, k in enumerate(rated)}
+
+    def again(windows):
+        own = windows.take(np.flatnonzero(np.isin(windows.clip, rated)))
+        moved = replace(own, clip=np.array([place[k] for k in own.clip]))
+        facts = {name: np.concatenate([values, moved.facts[name]]) for name, values in windows.facts.items()}
+        joined = {
+            name: np.concatenate([getattr(windows, name), getattr(moved, name)])
+            for name in ("features", "clip", "copy", "whole")
+        }
+        return speech_windows.Windows(facts=facts, **joined)
+
+    return Material(SpeechData(recordings, again(data.windows)), again(trials), {}, {})
+
+
+def test_languages_are_judged_apart(material):
+    report = speech_languages.judge(in_two_languages(material))
+    assert set(report["rated"]) == {"Danish", "English"}
+    cells = [report["rated"][a][b] for a in report["rated"] for b in report["rated"]]
+    for cell in cells:  # the same sounds under another name
+        assert cell["valence"]["ccc"] == pytest.approx(cells[0]["valence"]["ccc"], abs=1e-9)
+    assert cells[0]["arousal"]["n"] == 9
+    assert cells[0]["arousal"]["ccc"] > 0.5
+    assert set(report["unrated"]["German"]["arousal"]) == {"anger", "sadness"}
+    shown = speech_languages.table(report)
+    assert "| trained on | tested on Danish (9) | tested on English (9) |" in shown
+    assert "German, valence: " in shown
+
+
+def test_a_language_of_two_people_cannot_be_left_out(material):
+    data = material.data
+    few = SpeechData([replace(r, language=r.speaker) for r in data.recordings], data.windows)
+    with pytest.raises(InputError, match="3"):
+        speech_languages.judge(replace(material, data=few))
+
+
+def test_pairs_are_of_one_speaker():
+    intended = np.array(["anger", "sadness", "anger", "boredom", "fear"])
+    speakers = np.array(["a", "a", "b", "b", "c"])
+    values = np.array([0.5, 0.1, 0.2, 0.3, 0.0])
+    above = speech_languages.above
+    assert above(values, intended, speakers, speech_languages.RAISED, speech_languages.CALM) == 0.5
+    assert np.isnan(above(values[4:], intended[4:], speakers[4:], ("fear",), ("boredom",)))
 
 
 def test_names_of_regressors():
