@@ -54,3 +54,11 @@ FUNCTIONAL_NAMES: tuple[str, ...] = (
     "equivalentSoundLevel_dBp",
 )
 """The 88 functionals over a window or an utterance."""
+QUALITY_COLUMNS: dict[str, int] = {
+    "hnr_db": FUNCTIONAL_NAMES.index("HNRdBACF_sma3nz_amean"),
+    "f1_hz": FUNCTIONAL_NAMES.index("F1frequency_sma3nz_amean"),
+    "f0_semitones": FUNCTIONAL_NAMES.index("F0semitoneFrom27.5Hz_sma3nz_amean"),
+}
+"""Functionals that also tell how far a voice is to be trusted, by the fact's name: the harmonics-to-noise ratio falls
+with noise and reverberation, the first formant seems to rise where a microphone passes no low tones, and high voices
+are judged worse than low ones."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_emotion.config import Execution
 from edge_emotion.errors import UsageError
+from edge_emotion.features.names import QUALITY_COLUMNS
 from edge_emotion.features.signal import silence_faults
 from edge_emotion.features.signal_quality import SignalQuality
 from edge_emotion.features.speaker_baseline import SpeakerBaseline
@@ -154,6 +155,7 @@ class Sound:
             window = self._descriptors.compute()
         if window is None:
             return silent
+        facts |= {name: float(window.values[0, column]) for name, column in QUALITY_COLUMNS.items()}
         features = self._features(window.values)
         with self._spans("regress"):
             rows = self._moved(features, now_ns)

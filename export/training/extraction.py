@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_emotion.config import Execution
 from edge_emotion.errors import InputError
 from edge_emotion.features.faces import FaceStream
-from edge_emotion.features.names import FUNCTIONAL_NAMES
+from edge_emotion.features.names import FUNCTIONAL_NAMES, QUALITY_COLUMNS
 from edge_emotion.features.signal_quality import AudioFacts, SignalQuality
 from edge_emotion.features.window import DescriptorWindow
 from edge_emotion.model.backend import open_backend
@@ -34,6 +34,7 @@ from . import shards
 from .gold import gold_of
 from .shards import Columns
 
+SOUND_FACTS = (*AudioFacts._fields, *QUALITY_COLUMNS)
 FACE_FACTS = ("face_px", "score", "blur", "yaw_deg", "brightness")
 FACTS_WINDOW_S = 4.0
 MINIMUM_S = 1.0
@@ -59,7 +60,7 @@ class SoundJob:
         bundle = open_bundle(self.bundle)
         voice = bundle.file("acoustic", bundle.manifest.acoustic.voice_activity)
         made_of = (shards.content_hash(self.audio), shards.content_hash(voice), bundle.manifest.acoustic.mode)
-        name = shards.key("sound", made_of, self.windows_s, self.hop_s)
+        name = shards.key("sound", made_of, self.windows_s, self.hop_s, SOUND_FACTS)
         return shards.made(self.keep / f"sound-{name}.parquet", lambda: self._extract(bundle))
 
     def _extract(self, bundle: Bundle) -> Columns:
@@ -91,8 +92,10 @@ class SoundJob:
                 values[:, row] = result.values
                 known[row] = result.end_s >= MINIMUM_S
             facts[row] = [np.nan if fact is None else fact for fact in quality.compute()]
+        told = np.where(known[:, None], values[0][:, list(QUALITY_COLUMNS.values())], np.float32(np.nan))
+        facts = np.hstack([facts, told])
         windows = {f"window_{length:g}": values[k] for k, length in enumerate(self.windows_s)}
-        return windows | {"known": known} | dict(zip(AudioFacts._fields, facts.T, strict=True))
+        return windows | {"known": known} | dict(zip(SOUND_FACTS, facts.T, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

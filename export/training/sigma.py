@@ -49,10 +49,16 @@ class Term:
 
 AUDIO_TERMS = (
     Term("voiced", (0.1, 0.3, 0.5, 0.7)),
-    Term("snr_db", (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)),
+    Term("snr_db", (-5.0, 0.0, 3.0, 6.0, 9.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0)),
+    Term("hnr_db", (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0)),
+    Term("f1_hz", (550.0, 600.0, 650.0, 700.0, 750.0, 800.0, 900.0, 1000.0), grows=True, least=0.1),
+    Term("f0_semitones", (20.0, 24.0, 27.0, 30.0, 33.0, 36.0, 40.0), grows=True),
     Term("clipped", (0.0, 0.001, 0.01, 0.05), grows=True),
     Term("level_dbfs", (-60.0, -45.0, -30.0)),
 )
+"""What a voice's sigma depends on: besides the sound's quality, what the descriptors say of the room and of the
+microphone (`edge_emotion.features.names.QUALITY_COLUMNS`). A first formant that seems high adds a tenth at least: there
+are stranger microphones than training draws (our choice)."""
 
 FACE_TERMS = (
     Term("face_px", (12.0, 18.0, 24.0, 40.0, 64.0, 96.0), least=0.1),

@@ -149,14 +149,14 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 
 
 def draw_condition(rng: np.random.Generator, snr_db: float | None) -> Condition:
-    """A random condition of training: noise at ``snr_db`` (``None``: none), every other time a room, every other time
-    a microphone, any gain of `TRAINING_GAIN_DB`.
+    """A random condition of training: noise at ``snr_db`` (``None``: none), every other time a room, four times
+    in five a microphone, any gain of `TRAINING_GAIN_DB`.
     """
     return Condition(
         room=_draw_room(rng) if rng.random() < 0.5 else None,
         noise=None if snr_db is None else TRAINING_NOISES[rng.integers(len(TRAINING_NOISES))],
         snr_db=20.0 if snr_db is None else snr_db,
-        microphone=_draw_microphone(rng) if rng.random() < 0.5 else None,
+        microphone=_draw_microphone(rng) if rng.random() < 0.8 else None,
         gain_db=float(rng.uniform(*TRAINING_GAIN_DB)),
         lead_s=float(rng.uniform(0.0, 1.0)),
         tail_s=float(rng.uniform(0.0, 0.5)),
@@ -197,7 +197,8 @@ def _draw_room(rng: np.random.Generator) -> Room:
 
 
 def _draw_microphone(rng: np.random.Generator) -> Microphone:
-    """A band from 40 to 450 Hz up to 2.8 to 8 kHz, a resonance of up to 14 dB."""
-    low_hz, high_hz = 10 ** rng.uniform(np.log10([40.0, 2800.0]), np.log10([450.0, 8000.0]))
-    peak_hz = 10 ** rng.uniform(np.log10(800.0), np.log10(6000.0))
-    return Microphone(float(low_hz), float(high_hz), float(peak_hz), float(rng.uniform(-6.0, 14.0)))
+    """A band from 40 to 450 Hz up to 2.8 to 8 kHz, a resonance of up to 16 dB."""
+    low_hz, high_hz, peak_hz = 10 ** rng.uniform(
+        np.log10([40.0, 2800.0, 800.0]), np.log10([450.0, 8000.0, 5000.0])
+    )
+    return Microphone(float(low_hz), float(high_hz), float(peak_hz), float(rng.uniform(-6.0, 16.0)))

@@ -47,7 +47,9 @@ def judge(material: Material, *, seed: int = 0, progress: Progress = silent) -> 
     language = np.array([recording.language for recording in data.recordings])
     report: dict[str, Any] = {"rated": {}, "unrated": {}}
     for trained in np.unique(language[data.rated]):
-        spoken = [recording for recording in data.recordings if recording.rated and recording.language == trained]
+        spoken = [
+            recording for recording in data.recordings if recording.rated and recording.language == trained
+        ]
         require_speakers(spoken, 3, f"leaving speakers of {trained} out")
         with progress(f"trained on {trained}") as bar:
             said = np.full((len(trials), len(DIMENSIONS)), np.nan)

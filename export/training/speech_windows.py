@@ -21,7 +21,7 @@ from edge_emotion import kernels
 from edge_emotion.config import Execution
 from edge_emotion.errors import InputError
 from edge_emotion.features import functionals, lld, rows, signal, signal_quality, window
-from edge_emotion.features.names import FUNCTIONAL_NAMES
+from edge_emotion.features.names import FUNCTIONAL_NAMES, QUALITY_COLUMNS
 from edge_emotion.features.signal_quality import AudioFacts, SignalQuality
 from edge_emotion.features.window import DescriptorWindow
 from edge_emotion.model import voice_encoder
@@ -45,7 +45,6 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "both": (*FUNCTIONAL_NAMES, *VOICE_ENCODER_NAMES),
 }
 """What a regressor may be fed with: names of its columns, by the set's name."""
-FACTS = AudioFacts._fields
 WINDOW_S = 3.0
 HOP_S = 1.0
 SHORTEST_S = 1.0
@@ -269,11 +268,15 @@ def _read_one(task: tuple[int, tuple[Condition, ...]]) -> list[ClipWindows]:
 
 def _join(results: Sequence[Sequence[ClipWindows]]) -> Windows:
     parts = [(clip, copy, *part) for clip, of_clip in enumerate(results) for copy, part in enumerate(of_clip)]
+    features = np.concatenate([part[2] for part in parts])
     facts = np.concatenate([part[3] for part in parts]).astype(np.float64)
     counts = [len(part[2]) for part in parts]
     return Windows(
-        features=np.concatenate([part[2] for part in parts]),
-        facts={name: facts[:, column] for column, name in enumerate(FACTS)},
+        features=features,
+        facts={
+            **{name: facts[:, column] for column, name in enumerate(AudioFacts._fields)},
+            **{name: features[:, column].astype(np.float64) for name, column in QUALITY_COLUMNS.items()},
+        },
         clip=np.repeat(np.array([part[0] for part in parts], np.intp), counts),
         copy=np.repeat(np.array([part[1] for part in parts], np.intp), counts),
         whole=np.concatenate([part[4] for part in parts]),

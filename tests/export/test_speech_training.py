@@ -21,6 +21,7 @@ from edge_emotion_export.training.speech_windows import WindowReader, copy_condi
 from voices import EMOTALE_HEADER, make_voice, write_flac
 
 from edge_emotion.cli.run import run
+from edge_emotion.features.signal_quality import AudioFacts
 from edge_emotion.features.window import DescriptorWindow
 from edge_emotion.model.backend import open_backend
 from edge_emotion.model.bundle import open_bundle
@@ -91,7 +92,7 @@ def test_windows_are_the_devices_own():
         heard = round(end_s * 16000)
         np.testing.assert_array_equal(row[88:], encoder.compute())
     assert list(whole) == [False, False, True, True, True]
-    fill = facts[:, speech_windows.FACTS.index("fill")]
+    fill = facts[:, AudioFacts._fields.index("fill")]
     np.testing.assert_allclose(fill, [1 / 3, 2 / 3, 1, 1, 1], atol=0.02)
 
 

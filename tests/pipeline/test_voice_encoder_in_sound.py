@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scenes import RATE, SECOND, blocks, voice
 
 from edge_emotion.config import Execution
+from edge_emotion.features.names import FUNCTIONAL_NAMES, QUALITY_COLUMNS
 from edge_emotion.features.window import DescriptorWindow
 from edge_emotion.kernels._jit import compilations, compile_all
 from edge_emotion.model.backend import open_backend
@@ -92,6 +93,14 @@ def test_after_a_long_gap_it_listens_anew_and_a_short_one_is_silence(bundle: Bun
         items = [AudioBlock(one, RATE, 0), AudioBlock(two, RATE, start_ns)]
         rows = features(hear(sound, items, start_ns + end_ns))
         np.testing.assert_array_equal(rows[0, 88:], encoder_alone(bundle, heard))
+
+
+def test_descriptors_also_tell_how_far_to_trust_the_voice(sound: Sound) -> None:
+    evidence = hear(sound, list(blocks(voice(2.5))), round(2.5 * SECOND))
+    assert set(QUALITY_COLUMNS) == {"hnr_db", "f1_hz", "f0_semitones"}
+    for fact, column in QUALITY_COLUMNS.items():
+        assert evidence.facts[fact] == features(evidence)[0, column] != 0.0
+    assert FUNCTIONAL_NAMES[QUALITY_COLUMNS["f1_hz"]] == "F1frequency_sma3nz_amean"
 
 
 def test_without_descriptors_it_is_all_that_the_regressor_gets(tmp_path: Path, bundle: Bundle) -> None:
