@@ -103,7 +103,9 @@ class Outcome:
 
 def run_job(job: Job) -> Any:
     """``job.run()`` as a function, for workers."""
-    return job.run()
+    result = job.run()
+    engine.release_memory()
+    return result
 
 
 def reproduce(
