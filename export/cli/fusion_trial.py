@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def evaluate_fusion(
     from ..training import face_recipe, fusion_trial, speech_evaluation
     from ..training.face_data import vote_data
     from ..training.face_training import Compute
+    from ..training.speech import fit
     from ..training.speech_copies import training_data, trial_windows
 
     part = open_bundle(bundle).manifest.fusion
@@ -48,7 +50,11 @@ def evaluate_fusion(
     trials = trial_windows(spoken, Features.both, conditions, seed=seed, jobs=jobs, progress=bar)
     with bar("leaving each speaker out") as progress:
         heard = speech_evaluation.leave_speakers_out(
-            spoken, trials, budget=landmarks, seed=seed, jobs=jobs, progress=progress
+            spoken,
+            trials,
+            fitter=partial(fit, budget=landmarks, seed=seed),
+            jobs=jobs,
+            progress=progress,
         )
     with phases() as shown:
         votes = vote_data(faces)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,6 +14,9 @@ from edge_emotion.cli import run
 
 from .program import cross_validate_app, evaluate_app, train_app
 from .progress import bar
+
+if TYPE_CHECKING:
+    from ..training.speech_evaluation import Fitter
 
 
 class Features(StrEnum):
@@ -23,10 +27,21 @@ class Features(StrEnum):
     both = "both"
 
 
+class Regressor(StrEnum):
+    """What maps features to arousal and valence."""
+
+    kernel_ridge = "kernel-ridge"
+    svr = "svr"
+
+
 DATA = typer.Option(..., "--data", help="A speech corpus, or a folder of corpora; repeatable.")
 SEED = typer.Option(0, help="Of folds, copies and clustering.")
 JOBS = typer.Option(2, min=1, help="Processes at a time.")
 FEATURES = typer.Option(Features.both, help="What the regressor hears.")
+REGRESSOR = typer.Option(
+    Regressor.kernel_ridge,
+    help="Kernel ridge on landmarks, or the reference system's SVR (many support vectors).",
+)
 CONDITION = typer.Option(None, help="Judge under one of the named conditions (see docs/speech.md).")
 LANDMARKS = typer.Option(1000, min=1, help="Training rows that the regressor's kernels stand on.")
 VAD_COLUMNS = ("auc", "found", "false_alarm")
@@ -45,11 +60,21 @@ NOTES_OF_WORDS = (
 AS_JSON = typer.Option(False, "--json", help="Print the report as JSON.")
 
 
+def _fitter(regressor: Regressor, landmarks: int, seed: int) -> Fitter:
+    from ..training.speech import fit
+    from ..training.speech_svr import fit_svr
+
+    if regressor is Regressor.svr:
+        return partial(fit_svr, seed=seed)
+    return partial(fit, budget=landmarks, seed=seed)
+
+
 @train_app.command("speech")
 def train(
     data: list[Path] = DATA,
     out: Path = typer.Option(..., help="The bundle that the acoustic part is written into."),
     features: Features = FEATURES,
+    regressor: Regressor = REGRESSOR,
     seed: int = SEED,
     landmarks: int = LANDMARKS,
     notes: str = typer.Option("", help="What else the part shall say of itself."),
@@ -63,7 +88,7 @@ def train(
 
     from ..conversion.acoustic_part import write_acoustic_part
     from ..corpora.speech import find_speech, with_ratings
-    from ..training import speech, speech_evaluation
+    from ..training import speech_evaluation
     from ..training.sound_conditions import named
     from ..training.speech_copies import training_data, trial_windows
 
@@ -73,17 +98,18 @@ def train(
     corpora = with_ratings(found)
     speakers = 3 if judge else 2
     spoken = training_data(corpora, features, speakers=speakers, seed=seed, jobs=jobs, progress=bar)
+    fitter = _fitter(regressor, landmarks, seed)
     report: dict[str, Any] = {}
     if judge:
         trials = trial_windows(spoken, features, named(), seed=seed, jobs=jobs, progress=bar)
         with bar("leaving each speaker out") as progress:
             report = speech_evaluation.cross_validate(
-                spoken, trials, budget=landmarks, seed=seed, jobs=jobs, progress=progress
+                spoken, trials, fitter=fitter, jobs=jobs, progress=progress
             )
-    with run.stderr.status("fitting") as status:
+    with run.stderr.status("fitting"):
         everyone = spoken.rated | ~spoken.rated
-        fitted = speech.fit(spoken, everyone, budget=landmarks, seed=seed, progress=status.update)
-    options = f"--features {features} --seed {seed} --landmarks {landmarks}"
+        fitted = fitter(spoken, everyone)
+    options = f"--features {features} --regressor {regressor} --seed {seed} --landmarks {landmarks}"
     command = f"edge-emotion-export train speech --data DATA --out BUNDLE {options}"
     metrics = _flat(report) if report else {f"inner_ccc_{k}": v for k, v in fitted.out_of_fold.items()}
     write_acoustic_part(
@@ -110,6 +136,7 @@ def train(
 def cross_validate(
     data: list[Path] = DATA,
     features: Features = FEATURES,
+    regressor: Regressor = REGRESSOR,
     seed: int = SEED,
     landmarks: int = LANDMARKS,
     plot: Path = typer.Option(None, help="Draw CCC over noise and distance into this picture (PNG, SVG)."),
@@ -125,11 +152,10 @@ def cross_validate(
 
     spoken = training_data(find_speech(data), features, speakers=3, seed=seed, jobs=jobs, progress=bar)
     asked = [*named(), *along_series()] if plot else named()
+    fitter = _fitter(regressor, landmarks, seed)
     trials = trial_windows(spoken, features, asked, seed=seed, jobs=jobs, progress=bar)
     with bar("leaving each speaker out") as progress:
-        report = speech_evaluation.cross_validate(
-            spoken, trials, budget=landmarks, seed=seed, jobs=jobs, progress=progress
-        )
+        report = speech_evaluation.cross_validate(spoken, trials, fitter=fitter, jobs=jobs, progress=progress)
     if plot:
         draw_series(report["series"], plot)
     _print(report, as_json=as_json)

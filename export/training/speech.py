@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -121,7 +121,6 @@ def fit(
     *,
     budget: int = LANDMARKS,
     seed: int = 0,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
     """Fit on the recordings in ``known`` and nothing else.
 
@@ -129,11 +128,9 @@ def fit(
     common speaker. The out-of-fold predictions also give the scale that undoes the regressor's shrinking (CCC asks for
     the ratings' variance; our choice) and the errors that sigma is fitted to.
     """
-    progress("ranking the features")
     rows = _rows(data, known)
     chosen = np.random.default_rng(seed).permutation(len(rows.z))[:budget]
     landmarks = Landmarks.of(rows.z[chosen], GAMMA / rows.z.shape[1])
-    progress("choosing penalties")
     kernel = landmarks.kernel(rows.z)
     everything = Moments.of(kernel, rows.target, rows.weight)
     trials = _unseen(rows, landmarks, kernel, everything, seed)
@@ -149,7 +146,6 @@ def fit(
     model = AffectSVR.of(_identity(rows.z.shape[1]), regressors, rows.scores)
     model.rescale(scales)
 
-    progress("fitting sigma")
     judged = np.flatnonzero(rows.rated)
     parameters = sigma.fit(
         (unseen - rows.target)[judged],

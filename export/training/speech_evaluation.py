@@ -23,10 +23,12 @@ from ..corpora.speech import RATE_HZ
 from . import sigma
 from .metrics import bootstrap, ccc, score_both
 from .sound_conditions import CONDITIONS, SERIES, Condition, apply, generator
-from .speech import LANDMARKS, SpeechData, fit, outer_folds, usable_rows, utterance_means
+from .speech import Fitted, SpeechData, fit, outer_folds, usable_rows, utterance_means
 from .speech_windows import Windows
 
 F64 = NDArray[np.float64]
+Fitter = Callable[[SpeechData, NDArray[np.bool_]], Fitted]
+"""Fits on the recordings of a mask and nothing else; it travels to other processes."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,7 @@ def leave_speakers_out(
     data: SpeechData,
     trials: Windows,
     *,
-    budget: int = LANDMARKS,
-    seed: int = 0,
+    fitter: Fitter = fit,
     jobs: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Heard:
@@ -64,11 +65,13 @@ def leave_speakers_out(
         Training windows of all recordings.
     trials
         Windows of the same recordings as they are judged. Windows without speech are left out, as the device does.
+    fitter
+        What is refitted, with its settings.
     progress
         Called with the number of finished and of all folds.
     """
     folds = outer_folds(data)
-    tasks = [(data, trials, train, test, budget, seed) for _, train, test in folds]
+    tasks = [(data, trials, train, test, fitter) for _, train, test in folds]
     parts = []
     with ProcessPoolExecutor(jobs, initializer=threadpool_limits, initargs=(1,)) as pool:
         for result in pool.map(_fold, tasks):
@@ -88,8 +91,7 @@ def cross_validate(
     data: SpeechData,
     trials: Windows,
     *,
-    budget: int = LANDMARKS,
-    seed: int = 0,
+    fitter: Fitter = fit,
     jobs: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def cross_validate(
         along each of `SERIES`, where ``trials`` have them; ``anger_over_sadness``: share of same-speaker pairs with
         the higher arousal on the angry utterance.
     """
-    heard = leave_speakers_out(data, trials, budget=budget, seed=seed, jobs=jobs, progress=progress)
+    heard = leave_speakers_out(data, trials, fitter=fitter, jobs=jobs, progress=progress)
     report = _report(data, heard.windows, heard.predictions, heard.sigmas)
     return report | {"speakers": len(heard.choices), "choices": heard.choices}
 
@@ -190,8 +192,8 @@ def anger_over_sadness(intended: Sequence[str | None], speakers: Sequence[str], 
 
 
 def _fold(task: tuple[Any, ...]) -> tuple[NDArray[np.intp], F64, F64, Mapping[str, Any]]:
-    data, trials, train, test, budget, seed = task
-    fitted = fit(data, train, budget=budget, seed=seed)
+    data, trials, train, test, fitter = task
+    fitted = fitter(data, train)
     rows = usable_rows(trials, test)
     facts = {name: values[rows] for name, values in trials.facts.items()}
     predictions = np.clip(fitted.model.predict(trials.features[rows]), -1.0, 1.0)

@@ -8,32 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from time import thread_time_ns
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.svm import SVR
 
 from edge_emotion.model.backend import open_backend
 from edge_emotion.types import DIMENSIONS
 
 from ..conversion.svr import to_onnx
 from .affect_svr import AffectSVR, Kernel
-from .folds import grouped
-from .metrics import ccc
-from .speech import (
-    INNER_FOLDS,
-    SpeechData,
-    fit,
-    row_weights,
-    stretch,
-    training_rows,
-    usable_rows,
-    utterance_means,
-)
+from .speech import SpeechData, fit, usable_rows
 from .speech_frames import Frames, descriptor_statistics
+from .speech_svr import fit_svr
 from .speech_windows import FEATURES, Windows
 
 F64 = NDArray[np.float64]
@@ -42,10 +30,6 @@ Mask = NDArray[np.bool_]
 
 LANDMARKS = 400
 """Of every kernel regressor here: more cost nothing in clean speech (docs/speech.md), and time."""
-SVR_PENALTIES = (0.3, 1.0, 3.0)
-SVR_TUBE = 0.1
-INNER_STEP = 3
-"""The SVR's penalty is chosen on every third row: its time grows with the square."""
 ROUNDS = 200
 
 FUNCTIONALS = len(FEATURES["functionals"])
@@ -140,24 +124,7 @@ class Svr:
     def fit(self, material: Material, train: Mask, rows: Index, seed: int) -> Fit:
         """One fold: penalty and scale from inner folds of speakers."""
         windows, trials = _columns(material, self.blocks)
-        data = SpeechData(material.data.recordings, windows)
-        train_rows = training_rows(data, train)
-        used = windows.take(train_rows)
-        target, weight = row_targets(data, train, used), row_weights(data, used)
-        some = np.flatnonzero(np.arange(len(used)) % INNER_STEP == seed % INNER_STEP)
-        unseen = _svr_unseen(data, used.take(some), target[some], weight[some], seed)
-        chosen, scales = [], []
-        for k in range(len(DIMENSIONS)):
-            truth = utterance_means(used.clip[some], target[some])
-            rated = data.rated[truth[0]]
-            means = [utterance_means(used.clip[some], trial)[1] for trial in unseen]
-            scores = [ccc(truth[1][rated, k], values[rated, k]) for values in means]
-            best = int(np.argmax(scores))
-            chosen.append(_svr(SVR_PENALTIES[best]))
-            scales.append(stretch(truth[1][rated, k], means[best][rated, k]))
-        arousal, valence = chosen
-        model = AffectSVR(arousal, valence, scores=True).fit(used.features, target, weight)
-        model.rescale(scales)
+        model = fit_svr(SpeechData(material.data.recordings, windows), train, seed=seed).model
         return Fit(model.predict(trials.features[rows]), graph_cost(model))
 
 
@@ -185,22 +152,6 @@ def median_us(call: Callable[[], object]) -> float:
         call()
         times.append(thread_time_ns() - begin)
     return float(np.median(times)) / 1000
-
-
-def _svr(penalty: float) -> SVR:
-    return SVR(C=penalty, epsilon=SVR_TUBE, gamma="scale", cache_size=500)
-
-
-def _svr_unseen(data: SpeechData, windows: Windows, target: F64, weight: F64, seed: int) -> F64:
-    """Predictions of rows whose speakers were left out, (penalties, n, 2)."""
-    unseen = np.zeros((len(SVR_PENALTIES), *target.shape))
-    speakers = data.speakers[windows.clip]
-    folds = grouped(speakers, min(INNER_FOLDS, len(np.unique(speakers))), seed=seed)
-    for fold, (number, penalty) in product(folds, enumerate(SVR_PENALTIES)):
-        model = AffectSVR(_svr(penalty), _svr(penalty), scores=True)
-        model.fit(windows.features[fold.train], target[fold.train], weight[fold.train])
-        unseen[number, fold.test] = model.predict(windows.features[fold.test])
-    return unseen
 
 
 def _columns(material: Material, blocks: tuple[str, ...]) -> tuple[Windows, Windows]:

@@ -214,6 +214,22 @@ def test_functionals_alone_make_a_bundle_that_runs(corpus, tmp_path):
     assert said[0, 0] > said[1, 0]
 
 
+def test_the_reference_systems_regressor_becomes_a_bundle(corpus, tmp_path):
+    from edge_emotion_export.cli import app
+
+    out = tiny_bundle(tmp_path / "bundle")
+    asked = ["train", "speech", "--data", str(corpus), "--out", str(out), "--features", "functionals"]
+    assert run(app, "edge-emotion-export", [*asked, "--regressor", "svr", "--jobs", "1"]) == 0
+    assert run(app, "edge-emotion-export", ["bundle", str(out)]) == 0
+    part = open_bundle(out).manifest.acoustic
+    assert "--regressor svr" in part.training.command
+    assert part.regressor.features == 88
+    assert json.loads((out / "metrics.json").read_text())["arousal"]["ccc"] > 0.5
+    loud, quiet = make_voice(4, f0_hz=210, rms=0.15, seed=1), make_voice(4, f0_hz=120, rms=0.03, seed=2)
+    said = listen(open_bundle(out), [loud, quiet])
+    assert said[0, 0] > said[1, 0]
+
+
 def test_train_and_evaluate_commands(corpus, tmp_path, capsys):
     from edge_emotion_export.cli import app
 
