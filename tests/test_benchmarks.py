@@ -18,7 +18,7 @@ import typer
 from bundles import tiny_bundle
 
 from benchmarks import __main__ as program
-from benchmarks import harness, report, subjects
+from benchmarks import harness, report, step_clip, subjects
 from benchmarks.peers import PROGRAMS
 from benchmarks.subjects import kernels as kernels_subject
 from benchmarks.subjects import sweep
@@ -36,7 +36,10 @@ def test_every_subject_runs_and_gives_finite_figures(name: str) -> None:
         report = program.measure([name], SMOKE)
     except EdgeEmotionError as reason:
         pytest.skip(f"its material cannot be had: {reason}")
-    figures = report["results"][0]["figures"]
+    result = report["results"][0]
+    figures = result["figures"]
+    if not figures and result["not_measured"] and not step_clip.SPEECH.is_dir():
+        pytest.skip(f"its material cannot be had: {result['not_measured']}")
     assert figures
     assert all(math.isfinite(figure["value"]) for figure in figures)
     json.dumps(report, allow_nan=False)
