@@ -99,7 +99,8 @@ class SignalQuality:
         self._speech.extend(bool(p >= self._threshold) for p in probabilities)
         pending = np.concatenate([self._pending, np.asarray(samples, np.float32)])
         steps = len(pending) // self._step_samples
-        self._measure(pending[: steps * self._step_samples].reshape(steps, self._step_samples))
+        if steps:
+            self._measure(pending[: steps * self._step_samples].reshape(steps, self._step_samples))
         self._pending = pending[steps * self._step_samples :]
         return probabilities
 

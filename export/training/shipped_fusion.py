@@ -28,7 +28,7 @@ from .post_processing import Chosen, apply, choose_chain
 from .protocol import speaker_folds
 from .regression import Candidate, Regressor, fit
 from .sigma import COVERAGE, HALF_WIDTH
-from .speech import stretch
+from .speech import scaled, stretch
 from .statistics import Interval, Paired, ccc_interval, paired_difference
 
 F64 = NDArray[np.float64]
@@ -230,10 +230,9 @@ def _stretch(known: Sequence[_Recording], unseen: Sequence[_Recording], modality
     """Undo the regressor's shrinking by what the out-of-fold predictions show."""
     found = np.concatenate([r.prediction[modality][r.said[modality].known] for r in known])
     truth = np.concatenate([r.truth[r.said[modality].known] for r in known])
-    centre, factor, new_centre = stretch(truth, found)
+    scale = stretch(truth, found)
     for recording in (*known, *unseen):
-        values = new_centre + factor * (recording.prediction[modality] - centre)
-        recording.prediction[modality] = np.clip(values, -1.0, 1.0)
+        recording.prediction[modality] = np.clip(scaled(recording.prediction[modality], scale), -1.0, 1.0)
 
 
 def _error_correlation(recordings: Sequence[_Recording]) -> float:

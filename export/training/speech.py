@@ -140,7 +140,7 @@ def fit(
         number = int(np.argmax(agreement))
         choices.append(Choice(PENALTIES[number], agreement[number]))
         scales.append(_scale(rows, k, trials[number, :, k]))
-        unseen[:, k] = _scaled(trials[number, :, k], scales[k])
+        unseen[:, k] = scaled(trials[number, :, k], scales[k])
         weights, intercept = landmarks.solve(everything, PENALTIES[number])
         regressors.append(landmarks.expansion(weights[:, k], float(intercept[k])))
     model = AffectSVR.of(_identity(rows.z.shape[1]), regressors, rows.scores)
@@ -210,6 +210,17 @@ def stretch(truth: F64, found: F64) -> tuple[float, float, float]:
     return float(found.mean()), factor, float(truth.mean())
 
 
+def scaled(values: F64, scale: tuple[float, float, float]) -> F64:
+    """``values`` by what `stretch` gives."""
+    centre, factor, new_centre = scale
+    return np.asarray(new_centre + factor * (values - centre))
+
+
+def row_targets(data: SpeechData, known: Mask, windows: Windows) -> F64:
+    """Ratings of windows (n, 2), see `SpeechData.targets`."""
+    return np.asarray(data.targets(known)[windows.clip])
+
+
 @dataclass(frozen=True)
 class _Rows:
     """The windows that may be used, column by column.
@@ -239,7 +250,7 @@ def _rows(data: SpeechData, known: Mask) -> _Rows:
     return _Rows(
         scores=scores,
         z=scores.transform(windows.features),
-        target=data.targets(known)[windows.clip],
+        target=row_targets(data, known, windows),
         facts=windows.facts,
         clip=windows.clip,
         copy=windows.copy,
@@ -270,9 +281,9 @@ def _unseen(rows: _Rows, landmarks: Landmarks, kernel: F64, everything: Moments,
 
 def _agreement(rows: _Rows, k: int, unseen: F64) -> float:
     """Mean over the copies of the CCC of utterance means, out of fold and scaled."""
-    scaled = _scaled(unseen, _scale(rows, k, unseen))
+    stretched = scaled(unseen, _scale(rows, k, unseen))
     copies = [rows.judged(copy) for copy in np.unique(rows.copy[rows.rated])]
-    return float(np.mean([_ccc_of_means(rows, k, some, scaled[some]) for some in copies]))
+    return float(np.mean([_ccc_of_means(rows, k, some, stretched[some]) for some in copies]))
 
 
 def _ccc_of_means(rows: _Rows, k: int, some: Index, predictions: F64) -> float:
@@ -287,11 +298,6 @@ def _scale(rows: _Rows, k: int, unseen: F64) -> tuple[float, float, float]:
     _, truth = utterance_means(rows.clip[clean], rows.target[clean, k, None])
     _, found = utterance_means(rows.clip[clean], unseen[clean, None])
     return stretch(truth, found)
-
-
-def _scaled(values: F64, scale: tuple[float, float, float]) -> F64:
-    centre, factor, new_centre = scale
-    return np.asarray(new_centre + factor * (values - centre))
 
 
 def _identity(width: int) -> StandardScaler:

@@ -19,7 +19,7 @@ from edge_emotion.kernels.mel40 import BANDS
 from ..conversion.voice_encoder import UNITS, read_weights
 from ..packaged_files import fetch
 from .recurrent import ccc_loss
-from .speech import SpeechData, row_weights, training_rows
+from .speech import SpeechData, row_targets, row_weights, training_rows
 from .speech_frames import LEAST_MEL, Frames
 from .speech_regressors import (
     Cost,
@@ -29,7 +29,6 @@ from .speech_regressors import (
     Mask,
     Material,
     median_us,
-    row_targets,
 )
 from .speech_windows import WINDOW_S, Windows
 

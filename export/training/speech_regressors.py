@@ -128,11 +128,6 @@ class Svr:
         return Fit(model.predict(trials.features[rows]), graph_cost(model))
 
 
-def row_targets(data: SpeechData, train: Mask, windows: Windows) -> F64:
-    """Ratings of windows (n, 2), see `SpeechData.targets`."""
-    return np.asarray(data.targets(train)[windows.clip])
-
-
 def graph_cost(model: AffectSVR) -> Cost:
     """Numbers that the model holds, and the time that its graph takes for a reading (both dimensions' rows)."""
     width = len(model.scaler_.mean_)

@@ -23,7 +23,9 @@ from .speech import (
     Choice,
     Fitted,
     SpeechData,
+    row_targets,
     row_weights,
+    scaled,
     shares,
     stretch,
     training_rows,
@@ -44,46 +46,39 @@ INNER_STEP = 3
 def fit_svr(data: SpeechData, known: Mask, *, seed: int = 0) -> Fitted:
     """Fit on the recordings in ``known``; penalty, scale and sigma come from inner folds of speakers."""
     used = data.windows.take(training_rows(data, known))
-    target, weight = np.asarray(data.targets(known)[used.clip]), row_weights(data, used)
+    target, weight = row_targets(data, known, used), row_weights(data, used)
     some = np.flatnonzero(np.arange(len(used)) % INNER_STEP == seed % INNER_STEP)
-    rows, truth = used.take(some), target[some]
-    trials = _unseen(data, rows, truth, weight[some], seed)
-    rated, clean = data.rated[rows.clip], data.rated[rows.clip] & (rows.copy == 0)
+    trials = _unseen(data, used.take(some), target[some], weight[some], seed)
+    rated = data.rated[used.clip[some]]
+    rows, truth, trials = used.take(some[rated]), target[some[rated]], trials[:, rated]
     choices, scales, unseen = [], [], np.empty(truth.shape)
     for k in range(len(DIMENSIONS)):
-        scores = [_agreement(rows, truth, trial, k, np.flatnonzero(rated)) for trial in trials]
+        means = [_means(rows, truth, trial, k) for trial in trials]
+        scores = [ccc(*pair) for pair in means]
         best = int(np.argmax(scores))
         choices.append(Choice(PENALTIES[best], scores[best]))
-        means = (
-            utterance_means(rows.clip[rated], values[rated])[1][:, k] for values in (truth, trials[best])
-        )
-        scales.append(stretch(*means))
-        centre, factor, new_centre = scales[k]
-        unseen[:, k] = new_centre + factor * (trials[best][:, k] - centre)
+        scales.append(stretch(*means[best]))
+        unseen[:, k] = scaled(trials[best][:, k], scales[k])
     arousal, valence = (_svr(choice.penalty) for choice in choices)
     model = AffectSVR(arousal, valence, scores=True)
     model.fit(used.features, target, weight)
     model.rescale(scales)
-    judged = np.flatnonzero(rated)
     parameters = sigma.fit(
-        (unseen - truth)[judged],
-        {name: values[judged] for name, values in rows.facts.items()},
-        sigma.AUDIO_TERMS,
-        weights=shares(rows)[judged],
-        smoothness=SIGMA_SMOOTHNESS,
+        unseen - truth, rows.facts, sigma.AUDIO_TERMS, weights=shares(rows), smoothness=SIGMA_SMOOTHNESS
     )
+    clean = np.flatnonzero(rows.copy == 0)
     names = [str(name) for name in DIMENSIONS]
-    agreement = [_agreement(rows, truth, unseen, k, np.flatnonzero(clean)) for k in range(len(names))]
+    agreement = [
+        ccc(*_means(rows.take(clean), truth[clean], unseen[clean], k)) for k in range(len(DIMENSIONS))
+    ]
     return Fitted(
         model, parameters, dict(zip(names, choices, strict=True)), dict(zip(names, agreement, strict=True))
     )
 
 
-def _agreement(rows: Windows, truth: F64, said: F64, k: int, some: Index) -> float:
-    """CCC of utterance means, all copies of an utterance taken together."""
-    _, expected = utterance_means(rows.clip[some], truth[some])
-    _, means = utterance_means(rows.clip[some], said[some])
-    return ccc(expected[:, k], means[:, k])
+def _means(rows: Windows, truth: F64, said: F64, k: int) -> tuple[F64, F64]:
+    """Ratings of utterances in one dimension, and what was said of them, all copies of an utterance taken together."""
+    return utterance_means(rows.clip, truth)[1][:, k], utterance_means(rows.clip, said)[1][:, k]
 
 
 def _svr(penalty: float) -> SVR:
